@@ -1,0 +1,25 @@
+//! Scorewire's core: the domain, what it needs from outside, and the adapters that provide it.
+//!
+//! - [`domain`]: nouns and rules, no IO, no clock
+//! - [`ports`]: traits with their obligations
+//! - [`ledger`], [`queue`], [`rankings`], [`topics`]: adapters, each folder one port
+//! - [`acceptance`]: gathers concurrent requests into one durable write
+//! - [`registration`]: creates users
+//! - [`data_dir`]: the embedded deployment's directory and its lock
+//! - [`settings`]: every knob, with default and unit
+//! - [`metrics`]: what the server counts
+//! - [`wiring`]: chooses adapters by URL
+
+pub mod acceptance;
+pub mod data_dir;
+pub mod domain;
+pub mod ledger;
+pub mod metrics;
+pub mod ports;
+pub mod queue;
+pub mod rankings;
+pub mod registration;
+pub mod settings;
+mod sqlite;
+pub mod topics;
+pub mod wiring;

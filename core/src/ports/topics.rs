@@ -1,0 +1,44 @@
+//! Topics: ordered, replayable messages.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use super::PortError;
+use crate::domain::{Epoch, Lost, Message, NewMessage, Position, TopicName};
+
+/// New messages of one topic, as every process hears of them.
+#[derive(Clone, Debug)]
+pub struct Announcement {
+    /// The topic.
+    pub topic: TopicName,
+    /// Its life.
+    pub epoch: Epoch,
+    /// Consecutive messages, oldest first.
+    pub messages: Arc<[Arc<Message>]>,
+}
+
+/// Topics and their memory.
+///
+/// Obligations: append and announce are one atomic step per topic; offsets within an epoch have no holes; a
+/// replay is whole or refused; time never runs backwards within a topic. Announcements may be lost (a slow
+/// listener, a dead connection): a listener compares offsets and reads what it missed.
+#[async_trait]
+pub trait Topics: Send + Sync {
+    /// Appends messages and announces them.
+    async fn append(&self, topic: &TopicName, messages: Vec<NewMessage>) -> Result<Position, PortError>;
+    /// At most `limit` messages right after a position, or why that place is lost.
+    async fn after(
+        &self,
+        topic: &TopicName,
+        position: &Position,
+        limit: usize,
+    ) -> Result<Result<Vec<Arc<Message>>, Lost>, PortError>;
+    /// The place right before the first message of a Unix second or a later one, or why it is lost.
+    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Result<Position, Lost>, PortError>;
+    /// The place after the newest message.
+    async fn position(&self, topic: &TopicName) -> Result<Position, PortError>;
+    /// What is announced from now on.
+    fn announcements(&self) -> broadcast::Receiver<Announcement>;
+}

@@ -1,0 +1,128 @@
+//! The one table of settings: flag, variable, file key, default and help all come from a row here.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::file::{SettingsError, SettingsFile};
+use super::units::{Bytes, List, LogFormat, Maybe, Rate, Role, Secret, Span};
+
+/// A setting as its documentation shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Documented {
+    /// The key in the file; the flag is the same with dashes.
+    pub name: &'static str,
+    /// The environment variable.
+    pub env: &'static str,
+    /// The default as text.
+    pub default: &'static str,
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $default:literal, $env:literal;)+) => {
+        /// All settings, resolved.
+        #[derive(Clone, Debug)]
+        pub struct Settings {
+            $($(#[doc = $doc])+ pub $name: $type,)+
+        }
+
+        /// Settings as flags and environment variables give them.
+        #[derive(Clone, Debug, Default, clap::Args)]
+        pub struct Overrides {
+            $(
+                $(#[doc = $doc])+
+                #[doc = concat!(" [default: ", $default, "]")]
+                #[arg(long, env = $env, hide_env_values = true, value_name = "VALUE")]
+                pub $name: Option<$type>,
+            )+
+        }
+
+        impl Settings {
+            /// Every setting with its default.
+            pub const DOCUMENTED: &'static [Documented] = &[
+                $(Documented { name: stringify!($name), env: $env, default: $default },)+
+            ];
+
+            /// Flags and variables before the file before defaults.
+            ///
+            /// # Errors
+            /// [`SettingsError`] names the key and what is wrong with its value.
+            pub fn resolve(overrides: Overrides, file: &SettingsFile) -> Result<Self, SettingsError> {
+                Ok(Self {
+                    $($name: match overrides.$name {
+                        Some(value) => value,
+                        None => file.value(stringify!($name), $default)?,
+                    },)+
+                })
+            }
+        }
+    };
+}
+
+settings! {
+    /// Address and port to listen on
+    listen: SocketAddr = "127.0.0.1:3000", "SCOREWIRE_LISTEN";
+    /// Directory of everything the embedded deployment stores
+    data_dir: PathBuf = "scorewire-data", "SCOREWIRE_DATA_DIR";
+    /// Ledger: empty for the SQLite file of the embedded deployment
+    database_url: Maybe<Secret> = "", "DATABASE_URL";
+    /// Queue, rankings and topics: empty for those of the embedded deployment
+    redis_url: Maybe<Secret> = "", "REDIS_URL";
+    /// What this process runs: all, api or worker (api and worker need REDIS_URL)
+    role: Role = "all", "SCOREWIRE_ROLE";
+    /// Secret of at least 32 bytes that signs tokens (JWT, HS256); empty: one is made in the data directory
+    jwt_secret: Maybe<Secret> = "", "JWT_SECRET";
+    /// Required `aud` of a token; empty: not checked
+    jwt_audience: Maybe<String> = "", "JWT_AUDIENCE";
+    /// Required `iss` of a token; empty: not checked
+    jwt_issuer: Maybe<String> = "", "JWT_ISSUER";
+    /// Clock difference forgiven in `exp` and `nbf` of a token
+    jwt_leeway: Span = "5s", "JWT_LEEWAY";
+    /// Log lines as text or json
+    log_format: LogFormat = "text", "SCOREWIRE_LOG_FORMAT";
+    /// Which log lines: a level, or a filter like `info,scorewire=debug`
+    log: String = "info,apalis_core=warn", "SCOREWIRE_LOG";
+    /// Writes a subject may send: so many at once, refilled evenly over the period; or off
+    rate_limit_subject: Rate = "100/1s", "SCOREWIRE_RATE_LIMIT_SUBJECT";
+    /// Requests an address may send, reads included; or off
+    rate_limit_ip: Rate = "1000/1s", "SCOREWIRE_RATE_LIMIT_IP";
+    /// Proxies (networks, comma separated) whose X-Forwarded-For is believed
+    trusted_proxies: List<IpNet> = "", "SCOREWIRE_TRUSTED_PROXIES";
+    /// Origins (comma separated) whose pages may call the API; * for any
+    cors_origins: List<String> = "*", "SCOREWIRE_CORS_ORIGINS";
+    /// Largest request body
+    max_body: Bytes = "64KiB", "SCOREWIRE_MAX_BODY";
+    /// Open connections at most
+    max_connections: usize = "15000", "SCOREWIRE_MAX_CONNECTIONS";
+    /// Open connections of one address at most
+    max_connections_per_ip: usize = "15000", "SCOREWIRE_MAX_CONNECTIONS_PER_IP";
+    /// Time a client has to send a request's head
+    header_timeout: Span = "10s", "SCOREWIRE_HEADER_TIMEOUT";
+    /// Time a client may take nothing of what is sent to it before it is cut off
+    write_timeout: Span = "30s", "SCOREWIRE_WRITE_TIMEOUT";
+    /// Time for requests in flight to end when the server stops
+    shutdown_timeout: Span = "4s", "SCOREWIRE_SHUTDOWN_TIMEOUT";
+    /// Unfinished jobs at which new updates are refused with 503
+    queue_limit: u64 = "200000", "SCOREWIRE_QUEUE_LIMIT";
+    /// Updates in one job at most
+    job_updates: usize = "512", "SCOREWIRE_JOB_UPDATES";
+    /// Updates in one ledger transaction at most
+    commit_updates: usize = "1024", "SCOREWIRE_COMMIT_UPDATES";
+    /// Failed tries after which an update is parked as a dead letter
+    max_attempts: u32 = "10", "SCOREWIRE_MAX_ATTEMPTS";
+    /// Wait after the first failed try; doubles with each, with jitter
+    retry_base: Span = "1s", "SCOREWIRE_RETRY_BASE";
+    /// Longest wait between two tries
+    retry_max: Span = "5m", "SCOREWIRE_RETRY_MAX";
+    /// How long the ledger remembers an update and its key deduplicates (24 hours at least)
+    retention: Span = "30days", "SCOREWIRE_RETENTION";
+    /// Rows of `snapshot` and `top` messages, and of GET /scores without a limit
+    top_rows: usize = "10", "SCOREWIRE_TOP_ROWS";
+    /// Messages of a topic kept for replay
+    topic_messages: usize = "10000", "SCOREWIRE_TOPIC_MESSAGES";
+    /// Age of messages kept for replay
+    topic_age: Span = "10m", "SCOREWIRE_TOPIC_AGE";
+    /// Silence after which a viewer gets a comment line
+    heartbeat: Span = "15s", "SCOREWIRE_HEARTBEAT";
+}

@@ -1,0 +1,133 @@
+//! What every SQLite file here has in common: how it is opened, and how its errors read.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::ports::{FailureKind, PortError};
+
+/// Readers beside the one writer.
+const READERS: u32 = 4;
+
+/// A SQLite file: one connection that writes, so that no write ever waits for a lock, and some that read.
+#[derive(Clone, Debug)]
+pub(crate) struct SqliteFile {
+    pub(crate) writer: SqlitePool,
+    pub(crate) readers: SqlitePool,
+}
+
+/// A file could not be opened; says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Not a SQLite file, or damaged.
+    #[error(
+        "{path} is damaged or not a SQLite database ({source}): restore it from a backup, or move it away to start with an empty one"
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Written by a newer Scorewire.
+    #[error("{path} was written by a newer version of scorewire ({source}): run that version or a newer one")]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// What the migrator said.
+        source: MigrateError,
+    },
+    /// Anything else: no space, no permission.
+    #[error("could not open {path} ({source}): check free space and permissions of its directory")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl OpenError {
+    fn new(path: &Path, error: sqlx::Error) -> Self {
+        let path = path.to_owned();
+        match kind(&error) {
+            FailureKind::Corrupt => Self::Corrupt { path, source: error.into() },
+            _ => Self::Io { path, source: error.into() },
+        }
+    }
+
+    fn migrating(path: &Path, error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::new(path, error),
+            error @ (MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..)) => {
+                Self::Newer { path: path.to_owned(), source: error }
+            }
+            error => Self::Corrupt { path: path.to_owned(), source: error.into() },
+        }
+    }
+}
+
+impl SqliteFile {
+    /// Opens or creates a file and brings its schema up to date.
+    pub(crate) async fn open(
+        path: &Path,
+        synchronous: SqliteSynchronous,
+        migrators: &[Migrator],
+    ) -> Result<Self, OpenError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .foreign_keys(false)
+            .busy_timeout(Duration::from_secs(5))
+            .pragma("cache_size", "-4000")
+            .pragma("journal_size_limit", "67108864");
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(|e| OpenError::new(path, e))?;
+        for migrator in migrators {
+            migrator.run(&writer).await.map_err(|e| OpenError::migrating(path, e))?;
+        }
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .idle_timeout(Duration::from_secs(60))
+            .connect_lazy_with(options.read_only(true).create_if_missing(false));
+        Ok(Self { writer, readers })
+    }
+
+    /// Closes all connections; the write-ahead log is folded into the file.
+    pub(crate) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Turns a database error into a port error of the right kind.
+pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> PortError {
+    move |error| PortError::new(operation, kind(&error), error)
+}
+
+/// Primary result codes: <https://www.sqlite.org/rescode.html>.
+fn kind(error: &sqlx::Error) -> FailureKind {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
+            match code & 0xff {
+                // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+                5..=10 | 13..=15 => FailureKind::Unavailable,
+                // CORRUPT, NOTADB
+                11 | 26 => FailureKind::Corrupt,
+                _ => FailureKind::Rejected,
+            }
+        }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+            FailureKind::Corrupt
+        }
+        _ => FailureKind::Unavailable,
+    }
+}

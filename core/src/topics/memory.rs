@@ -1,0 +1,103 @@
+//! Topics in this process's memory: for the embedded deployment, where one process is everything.
+//!
+//! A restart begins a new epoch, so cursors of an earlier life are answered by a reset instead of a gap.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use crate::domain::{Epoch, Lost, Message, NewMessage, Position, Ring, RingLimits, TopicName};
+use crate::ports::{Announcement, Clock, PortError, Topics};
+
+/// Announcements a slow listener may lag behind before it has to read the topic instead.
+const ANNOUNCEMENTS: usize = 1_024;
+
+/// Rings in memory.
+pub struct MemoryTopics {
+    rings: Mutex<HashMap<TopicName, Ring>>,
+    limits: RingLimits,
+    clock: Arc<dyn Clock>,
+    announcements: broadcast::Sender<Announcement>,
+}
+
+impl MemoryTopics {
+    /// No topics yet; each begins with its first use.
+    #[must_use]
+    pub fn new(limits: RingLimits, clock: Arc<dyn Clock>) -> Self {
+        let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
+        Self { rings: Mutex::default(), limits, clock, announcements }
+    }
+
+    /// Appends and announces under one lock, so that announcements stand in the topic's order.
+    pub(crate) fn append_now(&self, topic: &TopicName, messages: Vec<NewMessage>) -> Position {
+        let now = self.clock.now();
+        let mut rings = self.lock();
+        let ring = self.ring(&mut rings, topic);
+        let messages: Arc<[Arc<Message>]> = messages.into_iter().map(|m| ring.append(m, now)).collect();
+        let position = ring.position();
+        if !messages.is_empty() {
+            let announcement = Announcement { topic: topic.clone(), epoch: position.epoch.clone(), messages };
+            // No listener is no failure: viewers come and go.
+            let _ = self.announcements.send(announcement);
+        }
+        position
+    }
+
+    /// The place after the newest message.
+    pub(crate) fn position_now(&self, topic: &TopicName) -> Position {
+        self.ring(&mut self.lock(), topic).position()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<TopicName, Ring>> {
+        // Rings are changed by code that does not panic half-way; a poisoned lock still guards whole rings.
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring<'a>(&self, rings: &'a mut HashMap<TopicName, Ring>, topic: &TopicName) -> &'a mut Ring {
+        rings.entry(topic.clone()).or_insert_with(|| Ring::new(random_epoch(), self.limits, self.clock.now()))
+    }
+}
+
+/// 64 random bits in base 16: two lives of a topic do not meet under one name.
+fn random_epoch() -> Epoch {
+    let text = format!("{:016x}", rand::random::<u64>());
+    Epoch::parse(&text).unwrap_or_else(|_| unreachable!("sixteen hexadecimal digits are an epoch"))
+}
+
+#[async_trait]
+impl Topics for MemoryTopics {
+    async fn append(&self, topic: &TopicName, messages: Vec<NewMessage>) -> Result<Position, PortError> {
+        Ok(self.append_now(topic, messages))
+    }
+
+    async fn after(
+        &self,
+        topic: &TopicName,
+        position: &Position,
+        limit: usize,
+    ) -> Result<Result<Vec<Arc<Message>>, Lost>, PortError> {
+        let now = self.clock.now();
+        let mut rings = self.lock();
+        let ring = self.ring(&mut rings, topic);
+        ring.evict(now);
+        Ok(ring.after(position, limit))
+    }
+
+    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Result<Position, Lost>, PortError> {
+        let now = self.clock.now();
+        let mut rings = self.lock();
+        let ring = self.ring(&mut rings, topic);
+        ring.evict(now);
+        Ok(ring.since(unix_seconds))
+    }
+
+    async fn position(&self, topic: &TopicName) -> Result<Position, PortError> {
+        Ok(self.position_now(topic))
+    }
+
+    fn announcements(&self) -> broadcast::Receiver<Announcement> {
+        self.announcements.subscribe()
+    }
+}

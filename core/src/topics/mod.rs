@@ -1,0 +1,5 @@
+//! Adapters of the [`Topics`](crate::ports::Topics) port.
+
+mod memory;
+
+pub use memory::MemoryTopics;

@@ -1,0 +1,112 @@
+//! The command line.
+
+mod replay;
+mod sample;
+mod serve;
+mod token;
+mod users;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use scorewire_core::settings::units::Secret;
+use scorewire_core::settings::{Overrides, Settings, SettingsFile};
+
+/// Read when it lies in the working directory and no other file is named.
+const SETTINGS_FILE: &str = "scorewire.toml";
+
+/// A durable real-time scoreboard server.
+#[derive(Debug, Parser)]
+#[command(name = "scorewire", version, about, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Print a signed token
+    Token(token::TokenArgs),
+    /// Add and list users
+    #[command(subcommand)]
+    Users(users::UsersCommand),
+    /// Post the fantasy points of a recorded match to a server
+    Replay(ReplayCommand),
+}
+
+#[derive(Debug, Args)]
+struct ReplayCommand {
+    #[command(flatten)]
+    replay: replay::ReplayArgs,
+    #[command(flatten)]
+    local: LocalArgs,
+}
+
+/// What commands beside `serve` need to know of the settings; environment variables count, too.
+#[derive(Clone, Debug, Default, Args)]
+struct LocalArgs {
+    /// Settings file [default: scorewire.toml, if there is one]
+    #[arg(long, value_name = "FILE", env = "SCOREWIRE_CONFIG")]
+    config: Option<PathBuf>,
+    /// The server's data directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The server's signing secret
+    #[arg(long, value_name = "SECRET")]
+    jwt_secret: Option<String>,
+}
+
+impl LocalArgs {
+    fn settings(&self) -> anyhow::Result<Settings> {
+        /// Reads the environment as `serve` would.
+        #[derive(Parser)]
+        struct Environment {
+            #[command(flatten)]
+            overrides: Overrides,
+        }
+        let mut overrides = Environment::try_parse_from(["scorewire"])?.overrides;
+        if let Some(dir) = &self.data_dir {
+            overrides.data_dir = Some(dir.clone());
+        }
+        if let Some(secret) = &self.jwt_secret {
+            overrides.jwt_secret = Some(scorewire_core::settings::units::Maybe(Some(Secret(secret.clone()))));
+        }
+        Ok(Settings::resolve(overrides, &settings_file(self.config.as_deref())?)?)
+    }
+}
+
+fn settings_file(named: Option<&Path>) -> anyhow::Result<SettingsFile> {
+    match named {
+        Some(path) => Ok(SettingsFile::read(path)?),
+        None if Path::new(SETTINGS_FILE).exists() => Ok(SettingsFile::read(Path::new(SETTINGS_FILE))?),
+        None => Ok(SettingsFile::default()),
+    }
+}
+
+/// Runs the command line.
+///
+/// # Errors
+/// In words for the person at the terminal.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start tokio")?;
+    runtime.block_on(async {
+        match cli.command {
+            Command::Serve(args) => serve::run(args).await,
+            Command::Token(args) => token::run(&args),
+            Command::Users(command) => users::run(command).await,
+            Command::Replay(ReplayCommand { mut replay, local }) => {
+                let points = match settings_file(local.config.as_deref())?.table("points") {
+                    Some(table) => table.clone().try_into().context("[points] in the settings file")?,
+                    None => replay::PointsTable::default(),
+                };
+                if replay.token.is_none() {
+                    replay.token = token::of_local_server(&local.settings()?)?;
+                }
+                replay::run(replay, points).await
+            }
+        }
+    })
+}

@@ -1,0 +1,89 @@
+//! `scorewire serve`: run the server until a signal ends it.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use clap::Args;
+use scorewire_core::settings::units::LogFormat;
+use scorewire_core::settings::{Overrides, Settings};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{sample, settings_file};
+use crate::http::auth::Scope;
+use crate::server::{self, Server, local_url};
+
+/// How long the printed development token is valid.
+const DEVELOPMENT_TOKEN: Duration = Duration::from_secs(24 * 3_600);
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Settings file [default: scorewire.toml, if there is one]
+    #[arg(long, value_name = "FILE", env = "SCOREWIRE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Give an empty ledger ten named users with scores
+    #[arg(long)]
+    sample: bool,
+    #[command(flatten, next_help_heading = "Settings (flag, environment variable, or key in the settings file)")]
+    overrides: Overrides,
+}
+
+pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let settings = Settings::resolve(args.overrides, &settings_file(args.config.as_deref())?)?;
+    start_log(&settings)?;
+    // Taken before anything is opened: a signal during start ends the start.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let server = Server::start(settings.clone()).await?;
+    if args.sample {
+        sample::fill(&server).await?;
+    }
+    introduce(&server, &settings)?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    tracing::info!("stopping");
+    server.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn start_log(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log).map_err(|e| {
+        anyhow::anyhow!("the setting `log` can not be used: {e}; write a level like info, or info,scorewire=debug")
+    })?;
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match settings.log_format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+/// Tells a person at the terminal what runs where, and what to try.
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+fn introduce(server: &Server, settings: &Settings) -> anyhow::Result<()> {
+    let url = local_url(server.address);
+    let data = std::path::absolute(&settings.data_dir)?;
+    println!("scorewire {} listens on {url}", env!("CARGO_PKG_VERSION"));
+    println!("  data    {} (embedded: SQLite, nothing else needed)", data.display());
+    let token = if settings.jwt_secret.0.is_some() {
+        "$(scorewire token --user dev --scope scores:write:any)".to_owned()
+    } else {
+        let made = if server.new_secret { "made just now" } else { "made earlier" };
+        println!("  secret  {}, {made}; set JWT_SECRET to use your own", data.join("jwt-secret").display());
+        let scopes = [Scope::AnyScores, Scope::Users, Scope::Admin];
+        server::tokens(settings)?.0.issue("dev", &scopes, SystemTime::now() + DEVELOPMENT_TOKEN)?
+    };
+    println!("\nOpen {url}/ in a browser, or try:\n");
+    println!("  curl {url}/scores");
+    println!("  curl -N {url}/scores/stream");
+    println!(
+        "  curl -X POST {url}/scores/update -H \"Authorization: Bearer {token}\" -H \"Content-Type: application/json\" -d '{{\"userId\":1,\"increment\":10}}'\n"
+    );
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! The pages: plain HTML, CSS and ES modules from `web/`, inside the binary.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+
+use super::problem::{Kind, Problem};
+use super::scores::matches_etag;
+use super::{Call, Response};
+
+struct Asset {
+    name: &'static str,
+    media_type: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! asset {
+    ($name:literal, $media_type:literal) => {
+        Asset { name: $name, media_type: $media_type, bytes: include_bytes!(concat!("../../web/assets/", $name)) }
+    };
+}
+
+const PAGE: Asset =
+    Asset { name: "index.html", media_type: "text/html; charset=utf-8", bytes: include_bytes!("../../web/index.html") };
+
+const ASSETS: [Asset; 7] = [
+    asset!("announcer.js", "text/javascript; charset=utf-8"),
+    asset!("app.js", "text/javascript; charset=utf-8"),
+    asset!("board.css", "text/css; charset=utf-8"),
+    asset!("icon.svg", "image/svg+xml"),
+    asset!("leaderboard.js", "text/javascript; charset=utf-8"),
+    asset!("rate.js", "text/javascript; charset=utf-8"),
+    asset!("stream.js", "text/javascript; charset=utf-8"),
+];
+
+/// Nothing but what this server serves.
+const POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'");
+
+/// `GET /`: the leaderboard page.
+pub(super) fn page(call: &Call<'_>) -> Result<Response, Problem> {
+    Ok(serve(&PAGE, call))
+}
+
+/// `GET /assets/{name}`: what the page loads.
+pub(super) fn asset(call: &Call<'_>) -> Result<Response, Problem> {
+    let asset = ASSETS.iter().find(|asset| asset.name == call.parameter);
+    asset.map(|asset| serve(asset, call)).ok_or_else(|| Problem::new(Kind::NotFound, "no asset has this name"))
+}
+
+fn serve(asset: &Asset, call: &Call<'_>) -> Response {
+    let mut hash = DefaultHasher::new();
+    asset.bytes.hash(&mut hash);
+    let etag = HeaderValue::from_str(&format!("\"{:016x}\"", hash.finish()))
+        .unwrap_or_else(|_| unreachable!("hexadecimal digits are a header value"));
+    let mut response = if matches_etag(call.headers, &etag) {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        Response::new(asset.bytes.into())
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
+    headers.insert(header::ETAG, etag);
+    // A new version of the server brings new assets under the same names.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
+    response
+}

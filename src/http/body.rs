@@ -1,0 +1,90 @@
+//! Reading a JSON body: bounded in size and time, and precise about what is wrong with it.
+
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use super::problem::{Kind, Problem};
+
+/// How much of a body is read, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BodyLimits {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+}
+
+/// Reads a body declared as JSON into a value.
+pub(crate) async fn json<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    limits: BodyLimits,
+) -> Result<T, Problem> {
+    if !is_json(headers) {
+        return Err(Problem::new(Kind::UnsupportedMediaType, "send the body as Content-Type: application/json"));
+    }
+    let bytes = tokio::time::timeout(limits.time, read(headers, body, limits.bytes))
+        .await
+        .map_err(|_| Problem::new(Kind::BodyTooSlow, format!("send the whole body within {:?}", limits.time)))??;
+    parse(&bytes)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+async fn read(
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    limit: usize,
+) -> Result<BytesMut, Problem> {
+    let too_large = || Problem::new(Kind::BodyTooLarge, format!("send at most {limit} bytes"));
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    // Refused before a byte of it is read.
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(too_large());
+    }
+    let mut bytes = BytesMut::new();
+    let mut body = std::pin::pin!(body);
+    while let Some(chunk) = body.next().await {
+        let mut chunk =
+            chunk.map_err(|error| Problem::new(Kind::InvalidRequest, format!("the body broke off: {error}")))?;
+        if bytes.len() + chunk.remaining() > limit {
+            return Err(too_large());
+        }
+        while chunk.has_remaining() {
+            let part = chunk.chunk();
+            bytes.extend_from_slice(part);
+            let length = part.len();
+            chunk.advance(length);
+        }
+    }
+    Ok(bytes)
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        problem(&path, error.inner())
+    })?;
+    deserializer.end().map_err(|error| problem(".", &error))?;
+    Ok(value)
+}
+
+fn problem(path: &str, error: &serde_json::Error) -> Problem {
+    match error.classify() {
+        serde_json::error::Category::Data => {
+            // serde_json appends where in the text: the field says it better.
+            let detail = error.to_string();
+            let detail = detail.split(" at line ").next().unwrap_or_default().to_owned();
+            let field = if path == "." { "body".to_owned() } else { path.to_owned() };
+            Problem::field(field, detail)
+        }
+        _ => Problem::new(Kind::InvalidJson, format!("the body is not valid JSON: {error}")),
+    }
+}

@@ -1,0 +1,146 @@
+//! The one table of routes: dispatching, `OPTIONS`, 405 and metric labels all read it.
+
+use http::Method;
+
+/// What a route does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Page,
+    Asset,
+    ListScores,
+    StreamScores,
+    UpdateScore,
+    FindUpdate,
+    CreateUser,
+    ListUsers,
+    FindUser,
+    DescribeProblem,
+    Live,
+    Ready,
+    Metrics,
+}
+
+/// Whether requests of a route count against the address limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    Yes,
+    /// Probes and scrapes must not be refused.
+    No,
+}
+
+/// One route.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) method: &'static str,
+    /// Segments; at most one `{…}` stands for any text.
+    pub(crate) pattern: &'static str,
+    pub(crate) action: Action,
+    pub(crate) counted: Counted,
+}
+
+const fn route(method: &'static str, pattern: &'static str, action: Action) -> Route {
+    Route { method, pattern, action, counted: Counted::Yes }
+}
+
+const fn probe(pattern: &'static str, action: Action) -> Route {
+    Route { method: "GET", pattern, action, counted: Counted::No }
+}
+
+/// Every route. Tokens are checked by the handlers: what they permit depends on the body.
+pub(crate) const ROUTES: [Route; 13] = [
+    route("GET", "/scores", Action::ListScores),
+    route("POST", "/scores/update", Action::UpdateScore),
+    route("GET", "/scores/stream", Action::StreamScores),
+    route("GET", "/scores/updates/{id}", Action::FindUpdate),
+    route("POST", "/users", Action::CreateUser),
+    route("GET", "/users", Action::ListUsers),
+    route("GET", "/users/{id}", Action::FindUser),
+    route("GET", "/", Action::Page),
+    route("GET", "/assets/{name}", Action::Asset),
+    route("GET", "/problems/{slug}", Action::DescribeProblem),
+    probe("/healthz", Action::Live),
+    probe("/readyz", Action::Ready),
+    probe("/metrics", Action::Metrics),
+];
+
+/// What a method and path lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Match<'a> {
+    /// The route at this index, and the text in place of its `{…}`.
+    Route(usize, &'a str),
+    /// The path exists with other methods.
+    OtherMethods,
+    /// Nothing is there.
+    Nothing,
+}
+
+/// Finds the route for a request; HEAD finds GET's.
+pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Match<'a> {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let mut known = false;
+    for (index, route) in ROUTES.iter().enumerate() {
+        if let Some(parameter) = matches(route.pattern, path) {
+            if route.method == method {
+                return Match::Route(index, parameter);
+            }
+            known = true;
+        }
+    }
+    if known { Match::OtherMethods } else { Match::Nothing }
+}
+
+/// The methods of a path, for `Allow`.
+pub(crate) fn allowed(path: &str) -> String {
+    let mut methods = Vec::new();
+    for route in ROUTES.iter().filter(|route| matches(route.pattern, path).is_some()) {
+        methods.push(route.method);
+        if route.method == "GET" {
+            methods.push("HEAD");
+        }
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
+}
+
+fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let Some((before, _)) = pattern.split_once('{') else { return (pattern == path).then_some("") };
+    path.strip_prefix(before).filter(|parameter| !parameter.is_empty() && !parameter.contains('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn action(method: Method, path: &str) -> Option<(Action, &str)> {
+        match find(&method, path) {
+            Match::Route(index, parameter) => Some((ROUTES[index].action, parameter)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn paths_lead_to_their_routes() {
+        assert_eq!(action(Method::GET, "/scores"), Some((Action::ListScores, "")));
+        assert_eq!(action(Method::HEAD, "/scores"), Some((Action::ListScores, "")));
+        assert_eq!(action(Method::GET, "/scores/updates/01J.3"), Some((Action::FindUpdate, "01J.3")));
+        assert_eq!(action(Method::GET, "/users/7"), Some((Action::FindUser, "7")));
+        assert_eq!(find(&Method::GET, "/users/7/8"), Match::Nothing);
+        assert_eq!(find(&Method::GET, "/users/"), Match::Nothing);
+        assert_eq!(find(&Method::GET, "/scores/update"), Match::OtherMethods);
+        assert_eq!(find(&Method::DELETE, "/scores"), Match::OtherMethods);
+        assert_eq!(find(&Method::GET, "/nowhere"), Match::Nothing);
+    }
+
+    #[test]
+    fn allow_lists_every_method_of_a_path() {
+        assert_eq!(allowed("/users"), "POST, GET, HEAD, OPTIONS");
+        assert_eq!(allowed("/scores/update"), "POST, OPTIONS");
+    }
+
+    #[test]
+    fn no_two_routes_are_the_same() {
+        for (index, route) in ROUTES.iter().enumerate() {
+            assert!(ROUTES[..index].iter().all(|r| (r.method, r.pattern) != (route.method, route.pattern)));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! `/scores`: the board, its stream, updates and what became of them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use scorewire_core::domain::{BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, UpdateId, UserId};
+use scorewire_core::ports::{Acceptance, NewUpdate, QueuedState, QueuedUpdate, UpdateIdentity, UpdateRecord};
+use serde::{Deserialize, Serialize};
+
+use super::auth::Scope;
+use super::problem::{Kind, Problem};
+use super::{App, Call, Response, json_response};
+use crate::live::{self, Cursor};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Browsers and proxies may keep a board, but ask each time whether it still stands.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PageQuery {
+    limit: Option<usize>,
+    #[serde(default)]
+    offset: usize,
+}
+
+/// `GET /scores`: rows of the board, best first.
+pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let board = BoardId::main();
+    let body: bytes::Bytes = if call.query.is_empty() {
+        let top = app.wiring.rankings.snapshot(&board).await?.top;
+        bytes::Bytes::copy_from_slice(top.as_bytes())
+    } else {
+        let page: PageQuery = call.query()?;
+        let limit = page.limit.unwrap_or(app.settings.top_rows);
+        if !(1..=100).contains(&limit) {
+            return Err(Problem::new(Kind::InvalidRequest, "limit: choose from 1 to 100"));
+        }
+        let rows = app.wiring.rankings.page(&board, page.offset, limit).await?;
+        serde_json::to_vec(&rows).unwrap_or_default().into()
+    };
+    let mut hash = DefaultHasher::new();
+    body.hash(&mut hash);
+    let etag = HeaderValue::from_str(&format!("\"{:016x}\"", hash.finish()))
+        .unwrap_or_else(|_| unreachable!("hexadecimal digits are a header value"));
+    let mut response = if matches_etag(call.headers, &etag) {
+        let mut response = Response::default();
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        let mut response = Response::new(body.into());
+        response.headers_mut().insert(header::CONTENT_TYPE, super::JSON);
+        response
+    };
+    response.headers_mut().insert(header::ETAG, etag);
+    response.headers_mut().insert(header::CACHE_CONTROL, REVALIDATE);
+    Ok(response)
+}
+
+/// Weak comparison (RFC 9110, 13.1.2): a proxy may have weakened the tag.
+pub(super) fn matches_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let ours = etag.to_str().unwrap_or_default();
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|theirs| theirs == "*" || theirs.strip_prefix("W/").unwrap_or(theirs) == ours)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamQuery {
+    last_event_id: Option<String>,
+    since: Option<i64>,
+}
+
+/// `GET /scores/stream`: the board as server-sent events.
+pub(super) fn stream(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let query: StreamQuery = call.query()?;
+    let header = call.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not text"));
+    // A browser repeats the URL it was given, so the header is the newer of the two.
+    let named = header.filter(|id| !id.is_empty()).or(query.last_event_id.as_deref());
+    let cursor = match (named, query.since) {
+        (Some(id), _) => id.parse::<Position>().map_or(Cursor::Garbled, Cursor::After),
+        (None, Some(second)) => Cursor::Since(second),
+        (None, None) => Cursor::Now,
+    };
+    let viewer = app.hub.view_board(BoardId::main(), cursor);
+    let body = sync_wrapper::SyncStream::new(live::stream(viewer));
+    let mut response = warp::Reply::into_response(warp::reply::stream(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct UpdateBody {
+    user_id: i64,
+    increment: i64,
+}
+
+#[derive(Serialize)]
+struct Submitted<'a> {
+    message: &'static str,
+    id: &'a UpdateId,
+}
+
+/// `POST /scores/update`: accepts an update durably.
+pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Result<Response, Problem> {
+    let caller = call.caller()?;
+    let user = UserId::parse(body.user_id).map_err(|e| Problem::field("userId", e.to_string()))?;
+    if body.increment == 0 || body.increment.unsigned_abs() > SCORE_LIMIT.unsigned_abs() {
+        let detail = format!("an increment is a whole number within ±{SCORE_LIMIT}, and not 0");
+        return Err(Problem::field("increment", detail));
+    }
+    caller.must_own(user)?;
+    let identity = match call.headers.get(IDEMPOTENCY_KEY) {
+        None => UpdateIdentity::Keyless,
+        Some(key) => {
+            let key = key.to_str().unwrap_or_default();
+            let id = UpdateId::keyed(&caller.subject, key)
+                .map_err(|e| Problem::new(Kind::InvalidRequest, format!("Idempotency-Key: {e}")))?;
+            UpdateIdentity::Keyed(id)
+        }
+    };
+    let allowance = app.limits.check_subject(&caller.subject)?;
+    let accepted = app.acceptor.accept(NewUpdate {
+        identity,
+        board: BoardId::main(),
+        user,
+        operator: Operator::Increment(body.increment),
+        accepted_at: app.wiring.clock.now(),
+        submitter: caller.subject.clone(),
+        request: call.request.clone(),
+    });
+    let (id, replayed) = match accepted.await? {
+        Acceptance::Accepted(id) => {
+            app.wiring.metrics.accepted.inc();
+            tracing::debug!(update = %id, request = %call.request, "accepted");
+            (id, false)
+        }
+        Acceptance::Replayed(id) => {
+            app.wiring.metrics.replayed.inc();
+            (id, true)
+        }
+        Acceptance::KeyReused(id) => {
+            let detail = format!("this key was used for another body, as update {id}: use a new key for a new update");
+            return Err(Problem::new(Kind::KeyReused, detail));
+        }
+    };
+    let mut response =
+        json_response(StatusCode::ACCEPTED, &Submitted { message: "Score update request submitted", id: &id });
+    let headers = response.headers_mut();
+    if let Ok(location) = HeaderValue::from_str(&format!("/scores/updates/{id}")) {
+        headers.insert(header::LOCATION, location);
+    }
+    if replayed {
+        headers.insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    if let Some(allowance) = allowance {
+        allowance.write(headers);
+    }
+    Ok(response)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UpdateStatus {
+    id: UpdateId,
+    status: &'static str,
+    board: BoardId,
+    user_id: UserId,
+    increment: i64,
+    attempts: u32,
+    accepted_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    submitter: String,
+    request_id: RequestId,
+}
+
+/// `GET /scores/updates/{id}`: what became of an update.
+pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let caller = call.caller()?;
+    let id = UpdateId::new(call.parameter);
+    let status = status(app, &id).await?;
+    let status = status.filter(|status| status.submitter == caller.subject.as_str() || caller.may(Scope::Admin));
+    // The same answer for somebody else's update: whether an id exists is its submitter's business.
+    let status = status.ok_or_else(|| {
+        Problem::new(Kind::NotFound, "no update of yours has this id (records are kept for the configured retention)")
+    })?;
+    let mut response = json_response(StatusCode::OK, &status);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The ledger's word is final, so it is asked first; and again last, since a job may be decided, acknowledged
+/// and trimmed between two looks.
+async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
+    if let Some(record) = app.wiring.ledger.find_update(id).await? {
+        return Ok(Some(decided(record)));
+    }
+    if let Some(queued) = app.wiring.queue.find_update(id).await? {
+        return Ok(Some(undecided(queued)));
+    }
+    Ok(app.wiring.ledger.find_update(id).await?.map(decided))
+}
+
+fn decided(record: UpdateRecord) -> UpdateStatus {
+    let (status, reason, detail) = match record.outcome {
+        Outcome::Applied => ("applied", None, None),
+        Outcome::Rejected(rejection) => ("rejected", Some(rejection.slug().to_owned()), Some(rejection.to_string())),
+    };
+    UpdateStatus {
+        id: record.id,
+        status,
+        board: record.board,
+        user_id: record.user,
+        increment: record.amount,
+        attempts: 1,
+        accepted_at: rfc3339(record.accepted_at),
+        finished_at: Some(rfc3339(record.decided_at)),
+        score: record.score,
+        reason,
+        detail,
+        submitter: record.submitter.to_string(),
+        request_id: record.request,
+    }
+}
+
+fn undecided(queued: QueuedUpdate) -> UpdateStatus {
+    let status = match queued.state {
+        QueuedState::Queued => "queued",
+        QueuedState::Retrying => "retrying",
+        QueuedState::Dead => "failed",
+    };
+    UpdateStatus {
+        id: queued.update.id,
+        status,
+        board: queued.update.board,
+        user_id: queued.update.user,
+        increment: queued.update.operator.amount(),
+        attempts: queued.attempts,
+        accepted_at: rfc3339(queued.update.accepted_at),
+        finished_at: queued.died_at.map(rfc3339),
+        score: None,
+        reason: None,
+        detail: queued.last_error,
+        submitter: queued.update.submitter.to_string(),
+        request_id: queued.update.request,
+    }
+}
+
+/// RFC 3339 in UTC with microseconds.
+pub(super) fn rfc3339(at: Micros) -> String {
+    let at: SystemTime = at.system_time();
+    humantime::format_rfc3339_micros(at).to_string()
+}

@@ -1,0 +1,97 @@
+//! The hub: hears what topics announce, encodes each message once, and wakes the viewers of its topic.
+//!
+//! A viewer holds a place in its topic and pulls; nothing is queued for it. One that is slow reads older
+//! messages from the topic itself, and one that is too slow is reset: never a silent gap, never memory that
+//! grows with somebody's bad connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use scorewire_core::domain::{BoardId, Position, TopicName};
+use scorewire_core::metrics::Metrics;
+use scorewire_core::ports::{Announcement, Clock, Rankings, Topics};
+use scorewire_core::wiring::Wiring;
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+
+use super::tail::Tail;
+use super::viewer::Viewer;
+
+/// Where a viewer wants to begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cursor {
+    /// With a snapshot of now.
+    Now,
+    /// Right after a message it has seen.
+    After(Position),
+    /// With the first message of a Unix second.
+    Since(i64),
+    /// It named a place that is none.
+    Garbled,
+}
+
+/// Fans topics out to the viewers of this process.
+pub(crate) struct Hub {
+    pub(super) topics: Arc<dyn Topics>,
+    pub(super) rankings: Arc<dyn Rankings>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) heartbeat: Duration,
+    /// Cancelled when viewers shall go and come back.
+    pub(super) closing: CancellationToken,
+    tails: Mutex<HashMap<TopicName, Arc<Tail>>>,
+}
+
+impl Hub {
+    /// Starts listening to what topics announce. Must be called within a tokio runtime.
+    pub(crate) fn start(wiring: &Wiring, heartbeat: Duration, closing: CancellationToken) -> Arc<Self> {
+        let hub = Arc::new(Self {
+            topics: Arc::clone(&wiring.topics),
+            rankings: Arc::clone(&wiring.rankings),
+            clock: Arc::clone(&wiring.clock),
+            metrics: Arc::clone(&wiring.metrics),
+            heartbeat,
+            closing,
+            tails: Mutex::default(),
+        });
+        let announcements = hub.topics.announcements();
+        tokio::spawn(listen(Arc::clone(&hub), announcements));
+        hub
+    }
+
+    /// A new viewer of a board.
+    pub(crate) fn view_board(self: &Arc<Self>, board: BoardId, cursor: Cursor) -> Viewer {
+        let topic = TopicName::of_board(&board);
+        let tail = self.tail(&topic);
+        Viewer::new(Arc::clone(self), board, topic, &tail, cursor)
+    }
+
+    fn tail(&self, topic: &TopicName) -> Arc<Tail> {
+        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(tails.entry(topic.clone()).or_insert_with(|| Arc::new(Tail::new())))
+    }
+
+    fn take(&self, announced: &Announcement) {
+        let tail = {
+            let tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
+            tails.get(&announced.topic).map(Arc::clone)
+        };
+        if let Some(tail) = tail {
+            tail.extend(announced);
+        }
+    }
+}
+
+async fn listen(hub: Arc<Hub>, mut announcements: broadcast::Receiver<Announcement>) {
+    loop {
+        match announcements.recv().await {
+            Ok(announced) => hub.take(&announced),
+            // The next announcement does not follow the last one taken: the tail begins anew, viewers read the topic.
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                tracing::warn!(missed, "the hub lagged behind the topics and catches up");
+            }
+            Err(broadcast::error::RecvError::Closed) => return,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! The newest messages of a topic in this process, encoded once for all its viewers.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use bytes::Bytes;
+use scorewire_core::domain::{Epoch, Micros, Position};
+use scorewire_core::ports::Announcement;
+use tokio::sync::watch;
+
+use super::sse;
+
+/// Encoded messages kept for viewers that are a little behind; one further behind reads the topic itself.
+const KEPT: usize = 1_024;
+
+/// A message in its wire form.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) offset: u64,
+    pub(super) at: Micros,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+struct Frames {
+    epoch: Option<Epoch>,
+    /// Consecutive offsets, oldest first.
+    frames: VecDeque<Arc<Frame>>,
+}
+
+/// What the tail has for a viewer.
+#[derive(Debug)]
+pub(super) enum Newer {
+    /// The next messages, at least one.
+    Frames(Vec<Arc<Frame>>),
+    /// Nothing newer.
+    Nothing,
+    /// The tail does not reach back to (or ahead to) the viewer's place.
+    Unknown,
+}
+
+/// The tail of one topic.
+#[derive(Debug)]
+pub(super) struct Tail {
+    frames: RwLock<Frames>,
+    changed: watch::Sender<()>,
+}
+
+impl Tail {
+    pub(super) fn new() -> Self {
+        Self { frames: RwLock::default(), changed: watch::Sender::new(()) }
+    }
+
+    /// Wakes its holder whenever the tail grows.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Takes what was announced.
+    pub(super) fn extend(&self, announced: &Announcement) {
+        let new = announced.messages.iter().map(|message| {
+            let bytes = sse::message(message, &announced.epoch);
+            Arc::new(Frame { offset: message.offset, at: message.at, bytes })
+        });
+        let mut tail = self.frames.write().unwrap_or_else(PoisonError::into_inner);
+        let follows = tail.epoch.as_ref() == Some(&announced.epoch)
+            && match (tail.frames.back(), announced.messages.first()) {
+                (Some(last), Some(first)) => first.offset == last.offset + 1,
+                _ => false,
+            };
+        if !follows {
+            // Something was missed: viewers find that out by their offsets and read the topic.
+            tail.frames.clear();
+            tail.epoch = Some(announced.epoch.clone());
+        }
+        tail.frames.extend(new);
+        let excess = tail.frames.len().saturating_sub(KEPT);
+        tail.frames.drain(..excess);
+        drop(tail);
+        self.changed.send_replace(());
+    }
+
+    /// At most `limit` messages right after a position.
+    pub(super) fn after(&self, position: &Position, limit: usize) -> Newer {
+        let tail = self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        let (Some(epoch), Some(oldest), Some(newest)) = (&tail.epoch, tail.frames.front(), tail.frames.back()) else {
+            return Newer::Unknown;
+        };
+        let next = position.offset + 1;
+        if *epoch != position.epoch || next < oldest.offset || position.offset > newest.offset {
+            return Newer::Unknown;
+        }
+        if position.offset == newest.offset {
+            return Newer::Nothing;
+        }
+        let skip = usize::try_from(next - oldest.offset).unwrap_or(usize::MAX);
+        Newer::Frames(tail.frames.iter().skip(skip).take(limit).cloned().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scorewire_core::domain::{BoardId, Event, Message, TopicName};
+
+    fn announce(epoch: &str, offsets: std::ops::RangeInclusive<u64>) -> Announcement {
+        let message = |offset| Arc::new(Message { offset, at: Micros(0), event: Event::Update, data: "{}".into() });
+        Announcement {
+            topic: TopicName::of_board(&BoardId::main()),
+            epoch: Epoch::parse(epoch).expect("valid"),
+            messages: offsets.map(message).collect(),
+        }
+    }
+
+    fn after(tail: &Tail, position: &str, limit: usize) -> Option<Vec<u64>> {
+        match tail.after(&position.parse().expect("valid"), limit) {
+            Newer::Frames(frames) => Some(frames.iter().map(|f| f.offset).collect()),
+            Newer::Nothing => Some(vec![]),
+            Newer::Unknown => None,
+        }
+    }
+
+    #[test]
+    fn a_viewer_gets_what_follows_its_place_or_is_sent_to_the_topic() {
+        let tail = Tail::new();
+        assert_eq!(after(&tail, "e1:0", 9), None);
+        tail.extend(&announce("e1", 5..=8));
+        assert_eq!(after(&tail, "e1:4", 9), Some(vec![5, 6, 7, 8]));
+        assert_eq!(after(&tail, "e1:6", 1), Some(vec![7]));
+        assert_eq!(after(&tail, "e1:8", 9), Some(vec![]));
+        assert_eq!(after(&tail, "e1:3", 9), None, "message 4 is not here");
+        assert_eq!(after(&tail, "e1:9", 9), None, "not announced yet");
+        assert_eq!(after(&tail, "e2:6", 9), None, "another life");
+    }
+
+    #[test]
+    fn a_gap_in_what_is_announced_is_never_papered_over() {
+        let tail = Tail::new();
+        tail.extend(&announce("e1", 1..=3));
+        tail.extend(&announce("e1", 6..=7));
+        assert_eq!(after(&tail, "e1:3", 9), None);
+        assert_eq!(after(&tail, "e1:5", 9), Some(vec![6, 7]));
+        tail.extend(&announce("e2", 1..=1));
+        assert_eq!(after(&tail, "e1:7", 9), None);
+        assert_eq!(after(&tail, "e2:0", 9), Some(vec![1]));
+    }
+
+    #[test]
+    fn the_tail_is_bounded() {
+        let tail = Tail::new();
+        tail.extend(&announce("e1", 1..=KEPT as u64 + 10));
+        assert_eq!(after(&tail, "e1:9", 9), None);
+        assert_eq!(after(&tail, "e1:10", 1), Some(vec![11]));
+    }
+}

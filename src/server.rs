@@ -1,0 +1,122 @@
+//! A running server: wiring, workers, hub and listener, and the order in which they end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use scorewire_core::acceptance::Acceptor;
+use scorewire_core::data_dir;
+use scorewire_core::settings::Settings;
+use scorewire_core::wiring::Wiring;
+use scorewire_workers::Workers;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::auth::Tokens;
+use crate::http::{self, App};
+use crate::listener::{self, ConnectionLimits};
+use crate::live::Hub;
+
+/// How often idle rate-limit buckets are forgotten.
+const FORGET_LIMITS: Duration = Duration::from_secs(60);
+
+/// A server that answers.
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Everything inside, for tools that share the process.
+    pub wiring: Wiring,
+    /// Accepts updates the way the API does.
+    pub acceptor: Acceptor,
+    /// The signing secret was made just now.
+    pub new_secret: bool,
+    listening: tokio::task::JoinHandle<()>,
+    workers: Workers,
+    stop: CancellationToken,
+    hub_closing: CancellationToken,
+    workers_stop: CancellationToken,
+}
+
+/// Tokens signed with the configured secret, or with the data directory's, made now if need be.
+///
+/// # Errors
+/// When the secret is too short or can not be stored.
+pub fn tokens(settings: &Settings) -> anyhow::Result<(Tokens, bool)> {
+    let (secret, new) = match &settings.jwt_secret.0 {
+        Some(secret) => (secret.0.clone(), false),
+        None => data_dir::secret_or_new(&settings.data_dir)?,
+    };
+    Ok((Tokens::new(&secret, settings)?, new))
+}
+
+impl Server {
+    /// Opens everything and begins to listen. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// In words that say what to change.
+    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let wiring = Wiring::open(&settings).await?;
+        let (tokens, new_secret) = tokens(&settings)?;
+        let listener = TcpListener::bind(settings.listen).await.with_context(|| {
+            format!("could not listen on {}: is another server there? Choose another with --listen", settings.listen)
+        })?;
+        let address = listener.local_addr()?;
+        wiring.announce(&local_url(address))?;
+
+        let (stop, hub_closing, workers_stop) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let acceptor = Acceptor::start(Arc::clone(&wiring.queue), settings.job_updates, settings.queue_limit);
+        let depth = acceptor.clone();
+        let workers = Workers::start(&wiring, &settings, move |stats| depth.observe_depth(stats.depth), &workers_stop);
+        let hub = Hub::start(&wiring, settings.heartbeat.0, hub_closing.clone());
+        let limits = ConnectionLimits::from_settings(&settings);
+        let grace = settings.shutdown_timeout.0;
+        let app = Arc::new(App::new(
+            settings,
+            wiring.clone(),
+            acceptor.clone(),
+            tokens,
+            hub,
+            hub_closing.clone(),
+            workers.health(),
+        ));
+        tokio::spawn(forget_limits(Arc::downgrade(&app)));
+        let metrics = Arc::clone(&wiring.metrics);
+        let listening =
+            tokio::spawn(listener::serve(listener, http::filter(app), limits, metrics, stop.clone(), grace));
+        Ok(Self { address, wiring, acceptor, new_secret, listening, workers, stop, hub_closing, workers_stop })
+    }
+
+    /// Ends in order: no new connections, viewers told to come back, requests in flight answered, jobs in hand
+    /// decided, files closed. What is queued stays queued.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.hub_closing.cancel();
+        if let Err(error) = self.listening.await {
+            tracing::error!(%error, "the listener ended by a panic");
+        }
+        drop(self.acceptor);
+        self.workers_stop.cancel();
+        self.workers.stopped().await;
+        self.wiring.close().await;
+    }
+}
+
+/// How a tool on the same machine reaches an address.
+#[must_use]
+pub fn local_url(address: SocketAddr) -> String {
+    let port = address.port();
+    match address.ip() {
+        ip if ip.is_unspecified() || ip.is_loopback() => format!("http://localhost:{port}"),
+        ip => format!("http://{}", SocketAddr::new(ip, port)),
+    }
+}
+
+async fn forget_limits(app: std::sync::Weak<App>) {
+    loop {
+        tokio::time::sleep(FORGET_LIMITS).await;
+        let Some(app) = app.upgrade() else { return };
+        app.forget_idle_limits();
+    }
+}

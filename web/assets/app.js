@@ -1,0 +1,127 @@
+// Wires the stream to the page. Events only change what is pending; drawing
+// happens once per animation frame and only for the newest standings.
+
+import { Announcer } from "./announcer.js";
+import { Leaderboard } from "./leaderboard.js";
+import { RateMeter } from "./rate.js";
+import { ScoreStream } from "./stream.js";
+
+const RESYNC_NOTICE_MS = 6000;
+const RATE_SHOWN_EVERY_MS = 500;
+
+const element = (id) => document.getElementById(id);
+const leaderboard = new Leaderboard(element("standings"));
+const leaderNews = new Announcer(element("leader-news"));
+const connectionNews = new Announcer(element("connection-news"));
+const meter = new RateMeter(performance.now());
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+let standings = null; // null until the first snapshot
+let leader = null;
+let increments = new Map(); // userId → sum since the last frame
+let frameRequested = false;
+let connection = null;
+let lostSince = null;
+let resyncTimer = null;
+
+const onEvent = {
+  snapshot: show,
+  top: show,
+  update({ userId, increment }) {
+    meter.count(performance.now());
+    // A hidden page draws no frames: highlights saved up there would be old news.
+    if (document.hidden || !leaderboard.has(userId)) return;
+    increments.set(userId, (increments.get(userId) ?? 0) + increment);
+    requestFrame();
+  },
+  remove({ userId }) {
+    if (standings) show(standings.filter((standing) => standing.userId !== userId));
+  },
+  reset() {
+    // The rows stay until the snapshot that follows: an empty flash helps nobody.
+    increments.clear();
+    element("resync").hidden = false;
+    clearTimeout(resyncTimer);
+    resyncTimer = setTimeout(() => (element("resync").hidden = true), RESYNC_NOTICE_MS);
+  },
+};
+
+function show(newest) {
+  standings = newest;
+  announceLeader();
+  requestFrame();
+}
+
+function requestFrame() {
+  if (frameRequested) return;
+  frameRequested = true;
+  requestAnimationFrame(draw);
+}
+
+function draw(now) {
+  frameRequested = false;
+  leaderboard.render(standings);
+  element("empty").hidden = standings.length > 0;
+  for (const [userId, increment] of increments) leaderboard.highlight(userId, increment, now);
+  increments.clear();
+}
+
+function announceLeader() {
+  const names = standings.filter(({ rank }) => rank === 1).map(({ user }) => user);
+  const lead = { 0: "Nobody leads.", 1: `${names[0]} leads.`, 2: `${names[0]} and ${names[1]} share the lead.` };
+  const text = lead[names.length] ?? "Several users share the lead.";
+  if (leader === null) leaderNews.assume(text);
+  else if (text !== leader) leaderNews.say(text);
+  leader = text;
+}
+
+function showConnection(state, next) {
+  const word = state[0].toUpperCase() + state.slice(1);
+  element("connection").dataset.state = state;
+  element("connection-word").textContent = word;
+  element("connection-next").textContent = next;
+  // Each failed attempt changes what happens next, but only a new state is news.
+  if (state !== connection) connectionNews.say(`${word}. ${state === "live" ? "" : next}`.trim());
+  connection = state;
+
+  lostSince = state === "live" ? null : (lostSince ?? new Date());
+  const stale = lostSince !== null && standings !== null;
+  element("board").classList.toggle("old", stale);
+  element("stale").hidden = !stale;
+  if (stale) {
+    element("stale").textContent = `These scores may be out of date: the stream was lost at ${clock.format(lostSince)}.`;
+  }
+}
+
+function showRate() {
+  const rate = meter.perSecond(performance.now());
+  const text = rate.toLocaleString(undefined, { maximumFractionDigits: rate < 10 ? 1 : 0 });
+  if (element("rate").textContent !== text) element("rate").textContent = text;
+}
+
+function offerCommands() {
+  const { origin } = location;
+  element("curl-line").textContent = `curl -N ${origin}/scores/stream`;
+  element("create-line").textContent =
+    `curl ${origin}/users -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{"name":"Grace"}'`;
+  // Browsers offer the clipboard only over HTTPS and on localhost.
+  if (!navigator.clipboard) return;
+  const copy = element("copy");
+  copy.hidden = false;
+  copy.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(element("curl-line").textContent);
+      copy.textContent = "Copied";
+    } catch {
+      copy.textContent = "Select and copy";
+    }
+    setTimeout(() => (copy.textContent = "Copy"), 2000);
+  });
+}
+
+offerCommands();
+setInterval(showRate, RATE_SHOWN_EVERY_MS);
+new ScoreStream("/scores/stream", {
+  event: (name, data) => onEvent[name](data),
+  state: showConnection,
+}).open();

@@ -1,0 +1,58 @@
+//! Whether the worker gets anywhere: read by the readiness check.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A worker that showed no sign of life for this long is taken for dead.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Signs of life and the last obstacle.
+#[derive(Debug, Default)]
+pub struct Health {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last_beat: Option<Instant>,
+    obstacle: Option<String>,
+}
+
+impl Health {
+    /// The worker is alive.
+    pub fn beat(&self) {
+        self.lock().last_beat = Some(Instant::now());
+    }
+
+    /// The worker waits because of this.
+    pub fn blocked(&self, obstacle: String) {
+        self.lock().obstacle = Some(obstacle);
+    }
+
+    /// The worker got on.
+    pub fn unblocked(&self) {
+        self.lock().obstacle = None;
+    }
+
+    /// Whether the worker gets anywhere.
+    ///
+    /// # Errors
+    /// What holds it up.
+    pub fn check(&self) -> Result<(), String> {
+        let state = self.lock();
+        if let Some(obstacle) = &state.obstacle {
+            return Err(obstacle.clone());
+        }
+        match state.last_beat {
+            None => Err("the worker has not started yet".to_owned()),
+            Some(beat) if beat.elapsed() > SILENCE => {
+                Err(format!("the worker gave no sign of life for {} s", beat.elapsed().as_secs()))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

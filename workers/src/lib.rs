@@ -1,0 +1,16 @@
+//! Scorewire's workers: one file per durable job.
+//!
+//! - [`score_update`]: applies queued score updates exactly once and publishes the result
+//! - [`group_commit`]: merges concurrent jobs into one ledger transaction
+//! - [`maintenance`]: samples and trims the queue, forgets what is past its retention
+//! - [`runtime`]: keeps a worker running, whatever its queue does
+//! - [`health`]: whether the worker gets anywhere
+
+pub mod group_commit;
+pub mod health;
+pub mod maintenance;
+pub mod runtime;
+pub mod score_update;
+
+pub use health::Health;
+pub use runtime::Workers;
