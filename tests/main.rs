@@ -1,0 +1,16 @@
+//! Black-box tests, one binary: it links once, and what it shares is written once.
+//!
+//! - `api`: requests and answers, by URL
+//! - `live`: what viewers see
+//! - `faults`: crashes, full disks, damaged files, poison
+//! - `contracts`: one suite per port, over every adapter
+//! - `browser`: the page in a real browser
+//! - `house_rules`: what a compiler can not check
+
+mod api;
+mod browser;
+mod contracts;
+mod faults;
+mod house_rules;
+mod live;
+mod support;

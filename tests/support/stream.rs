@@ -1,0 +1,100 @@
+//! Reads server-sent events the way the standard says, strictly enough to notice what a lenient client forgives.
+
+use reqwest::Response;
+use serde_json::Value;
+
+use super::within;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SseEvent {
+    pub event: String,
+    pub id: String,
+    pub data: Value,
+}
+
+impl SseEvent {
+    /// The offset in its id.
+    pub fn offset(&self) -> u64 {
+        self.id.split_once(':').and_then(|(_, offset)| offset.parse().ok()).expect("epoch:offset")
+    }
+}
+
+/// A connected viewer.
+pub struct Stream {
+    pub response: Response,
+    buffer: String,
+    /// Comment lines seen.
+    pub comments: usize,
+    /// The last `retry:` seen.
+    pub retry: Option<u64>,
+}
+
+impl Stream {
+    pub fn new(response: Response) -> Self {
+        Self { response, buffer: String::new(), comments: 0, retry: None }
+    }
+
+    /// The next event; `None` when the stream ended in order.
+    pub async fn next(&mut self) -> Option<SseEvent> {
+        within("an event", async {
+            loop {
+                while let Some(end) = self.buffer.find("\n\n") {
+                    let block = self.buffer[..end].to_owned();
+                    self.buffer.drain(..end + 2);
+                    if let Some(event) = self.read(&block) {
+                        return Some(event);
+                    }
+                }
+                let chunk = self.response.chunk().await.expect("the stream does not break off")?;
+                self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+            }
+        })
+        .await
+    }
+
+    /// The next event, which must be of this kind.
+    pub async fn expect(&mut self, event: &str) -> SseEvent {
+        let next = self.next().await.expect("the stream goes on");
+        assert_eq!(next.event, event, "{next:?}");
+        next
+    }
+
+    /// The next event of this kind, past others.
+    pub async fn next_of(&mut self, event: &str) -> SseEvent {
+        loop {
+            let next = self.next().await.expect("the stream goes on");
+            if next.event == event {
+                return next;
+            }
+        }
+    }
+
+    /// Waits for a comment line.
+    pub async fn comment(&mut self) {
+        let before = self.comments;
+        within("a comment", async {
+            while self.comments == before {
+                let chunk = self.response.chunk().await.expect("no break").expect("the stream goes on");
+                let text = std::str::from_utf8(&chunk).expect("UTF-8");
+                self.comments += text.lines().filter(|line| line.starts_with(':')).count();
+            }
+        })
+        .await;
+    }
+
+    fn read(&mut self, block: &str) -> Option<SseEvent> {
+        let (mut event, mut id, mut data) = (None, None, None);
+        for line in block.split('\n') {
+            match line.split_once(':').expect("a field or a comment") {
+                ("", _) => self.comments += 1,
+                ("event", value) => event = Some(value.trim_start().to_owned()),
+                ("id", value) => id = Some(value.trim_start().to_owned()),
+                ("data", value) => data = Some(serde_json::from_str(value).expect("data is JSON")),
+                ("retry", value) => self.retry = Some(value.trim().parse().expect("milliseconds")),
+                other => panic!("an unknown field: {other:?}"),
+            }
+        }
+        Some(SseEvent { event: event?, id: id.expect("every event has an id"), data: data.expect("and data") })
+    }
+}
