@@ -69,7 +69,7 @@ impl Server {
         let acceptor = Acceptor::start(Arc::clone(&wiring.queue), settings.job_updates, settings.queue_limit);
         let depth = acceptor.clone();
         let workers = Workers::start(&wiring, &settings, move |stats| depth.observe_depth(stats.depth), &workers_stop);
-        let hub = Hub::start(&wiring, settings.heartbeat.0, hub_closing.clone());
+        let hub = Hub::start(&wiring, &settings, hub_closing.clone());
         let limits = ConnectionLimits::from_settings(&settings);
         let grace = settings.shutdown_timeout.0;
         let app = Arc::new(App::new(

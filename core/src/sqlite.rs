@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 
@@ -87,6 +88,9 @@ impl SqliteFile {
             .pragma("journal_size_limit", "67108864");
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
+            // On a full disk SQLite rolls back by itself, and the pool's connection, which does not notice, would
+            // refuse every later transaction. (Each acquire pings first, after any rollback under way.)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
             .connect_with(options.clone())
             .await
             .map_err(|e| OpenError::new(path, e))?;
@@ -109,25 +113,36 @@ impl SqliteFile {
 
 /// Turns a database error into a port error of the right kind.
 pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> PortError {
-    move |error| PortError::new(operation, kind(&error), error)
+    move |error| {
+        let advice = match primary_code(&error) {
+            // BUSY
+            Some(5) => Some("another program holds the database file"),
+            // IOERR
+            Some(10) => Some("the disk refuses to read or write: it may be full or failing"),
+            // FULL
+            Some(13) => Some("the disk is full: free some space"),
+            _ => None,
+        };
+        PortError::new(operation, kind(&error), error).with_advice(advice)
+    }
 }
 
-/// Primary result codes: <https://www.sqlite.org/rescode.html>.
+/// SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code = error.as_database_error()?.code()?.parse::<i32>().ok()?;
+    Some(code & 0xff)
+}
+
 fn kind(error: &sqlx::Error) -> FailureKind {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or_default();
-            match code & 0xff {
-                // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
-                5..=10 | 13..=15 => FailureKind::Unavailable,
-                // CORRUPT, NOTADB
-                11 | 26 => FailureKind::Corrupt,
-                _ => FailureKind::Rejected,
-            }
-        }
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_) => {
+    match (primary_code(error), error) {
+        // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+        (Some(5..=10 | 13..=15), _) => FailureKind::Unavailable,
+        // CORRUPT, NOTADB
+        (Some(11 | 26), _)
+        | (_, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::ColumnNotFound(_)) => {
             FailureKind::Corrupt
         }
-        _ => FailureKind::Unavailable,
+        (Some(_), _) => FailureKind::Rejected,
+        (None, _) => FailureKind::Unavailable,
     }
 }

@@ -1,6 +1,7 @@
 //! Chooses adapters by the settings' URLs, and refuses what can not work with a sentence that says what to set.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::data_dir::{DataDir, DataDirError};
 use crate::domain::{BoardId, RingLimits};
@@ -10,12 +11,14 @@ use crate::ports::{Clock, JobKind, Ledger, PortError, Queue, Rankings, Roster, S
 use crate::queue::{JobSource, SqliteQueue};
 use crate::rankings::MemoryRankings;
 use crate::settings::Settings;
-use crate::settings::units::{Role, Secret};
+use crate::settings::units::{Role, Secret, Span};
 use crate::sqlite::OpenError;
 use crate::topics::MemoryTopics;
 
 /// Standings read at once while rankings are rebuilt.
 const REBUILD_CHUNK: usize = 10_000;
+/// A client may repeat a request this long after the first try and still meet its own key.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 3_600);
 
 /// Why a server can not be put together.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +36,9 @@ pub enum WiringError {
     /// Roles in processes of their own need a queue they share.
     #[error("--role api and --role worker need a queue that processes share: set REDIS_URL, or run --role all")]
     SplitRole,
+    /// Keys must outlive every client's retries.
+    #[error("the retention of {0} is too short: keys deduplicate for it, so set 24 hours or more")]
+    ShortRetention(Span),
     /// The data directory can not be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -127,6 +133,9 @@ impl Wiring {
 fn refuse_unsupported(settings: &Settings) -> Result<(), WiringError> {
     if settings.role != Role::All && settings.redis_url.0.is_none() {
         return Err(WiringError::SplitRole);
+    }
+    if settings.retention.0 < SHORTEST_RETENTION {
+        return Err(WiringError::ShortRetention(settings.retention));
     }
     for (setting, url) in [("DATABASE_URL", &settings.database_url), ("REDIS_URL", &settings.redis_url)] {
         if let Some(Secret(url)) = &url.0 {

@@ -156,7 +156,8 @@ impl From<&PortError> for Problem {
         match error.kind {
             FailureKind::Unavailable => {
                 tracing::warn!(%error, "a request met an unavailable store");
-                Self::new(Kind::Unavailable, format!("could not {} now: try again", error.operation))
+                let advice = error.advice.map(|advice| format!(" ({advice})")).unwrap_or_default();
+                Self::new(Kind::Unavailable, format!("could not {} now{advice}: try again", error.operation))
                     .retry_after(UNAVAILABLE_RETRY)
             }
             FailureKind::Rejected | FailureKind::Corrupt => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use scorewire_core::domain::{BoardId, Position, TopicName};
 use scorewire_core::metrics::Metrics;
 use scorewire_core::ports::{Announcement, Clock, Rankings, Topics};
+use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -40,19 +41,21 @@ pub(crate) struct Hub {
     pub(super) heartbeat: Duration,
     /// Cancelled when viewers shall go and come back.
     pub(super) closing: CancellationToken,
+    topic_messages: usize,
     tails: Mutex<HashMap<TopicName, Arc<Tail>>>,
 }
 
 impl Hub {
     /// Starts listening to what topics announce. Must be called within a tokio runtime.
-    pub(crate) fn start(wiring: &Wiring, heartbeat: Duration, closing: CancellationToken) -> Arc<Self> {
+    pub(crate) fn start(wiring: &Wiring, settings: &Settings, closing: CancellationToken) -> Arc<Self> {
         let hub = Arc::new(Self {
             topics: Arc::clone(&wiring.topics),
             rankings: Arc::clone(&wiring.rankings),
             clock: Arc::clone(&wiring.clock),
             metrics: Arc::clone(&wiring.metrics),
-            heartbeat,
+            heartbeat: settings.heartbeat.0,
             closing,
+            topic_messages: settings.topic_messages,
             tails: Mutex::default(),
         });
         let announcements = hub.topics.announcements();
@@ -69,7 +72,7 @@ impl Hub {
 
     fn tail(&self, topic: &TopicName) -> Arc<Tail> {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tails.entry(topic.clone()).or_insert_with(|| Arc::new(Tail::new())))
+        Arc::clone(tails.entry(topic.clone()).or_insert_with(|| Arc::new(Tail::new(self.topic_messages))))
     }
 
     fn take(&self, announced: &Announcement) {

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::sse;
 
-/// Encoded messages kept for viewers that are a little behind; one further behind reads the topic itself.
+/// Encoded messages kept at most for viewers that are a little behind; one further behind reads the topic itself.
 const KEPT: usize = 1_024;
 
 /// A message in its wire form.
@@ -43,12 +43,14 @@ pub(super) enum Newer {
 #[derive(Debug)]
 pub(super) struct Tail {
     frames: RwLock<Frames>,
+    kept: usize,
     changed: watch::Sender<()>,
 }
 
 impl Tail {
-    pub(super) fn new() -> Self {
-        Self { frames: RwLock::default(), changed: watch::Sender::new(()) }
+    /// An empty tail; `topic_messages` is how many the topic itself keeps, which the tail never exceeds.
+    pub(super) fn new(topic_messages: usize) -> Self {
+        Self { frames: RwLock::default(), kept: KEPT.min(topic_messages), changed: watch::Sender::new(()) }
     }
 
     /// Wakes its holder whenever the tail grows.
@@ -74,7 +76,7 @@ impl Tail {
             tail.epoch = Some(announced.epoch.clone());
         }
         tail.frames.extend(new);
-        let excess = tail.frames.len().saturating_sub(KEPT);
+        let excess = tail.frames.len().saturating_sub(self.kept);
         tail.frames.drain(..excess);
         drop(tail);
         self.changed.send_replace(());
@@ -122,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_viewer_gets_what_follows_its_place_or_is_sent_to_the_topic() {
-        let tail = Tail::new();
+        let tail = Tail::new(usize::MAX);
         assert_eq!(after(&tail, "e1:0", 9), None);
         tail.extend(&announce("e1", 5..=8));
         assert_eq!(after(&tail, "e1:4", 9), Some(vec![5, 6, 7, 8]));
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_what_is_announced_is_never_papered_over() {
-        let tail = Tail::new();
+        let tail = Tail::new(usize::MAX);
         tail.extend(&announce("e1", 1..=3));
         tail.extend(&announce("e1", 6..=7));
         assert_eq!(after(&tail, "e1:3", 9), None);
@@ -147,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_tail_is_bounded() {
-        let tail = Tail::new();
+        let tail = Tail::new(usize::MAX);
         tail.extend(&announce("e1", 1..=KEPT as u64 + 10));
         assert_eq!(after(&tail, "e1:9", 9), None);
         assert_eq!(after(&tail, "e1:10", 1), Some(vec![11]));

@@ -1,1 +1,5 @@
-//! x
+//! What viewers see: every message after their place, in order, once; or an explicit reset with a snapshot.
+
+mod replay;
+mod streaming;
+mod strength;

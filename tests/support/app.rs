@@ -14,30 +14,30 @@ use serde_json::{Value, json};
 use super::{Stream, eventually, within};
 
 /// Rows of a board as (rank, user id, score).
-pub type Scores = Vec<(u64, i64, i64)>;
+pub(crate) type Scores = Vec<(u64, i64, i64)>;
 
 /// A running server and its client.
-pub struct TestApp {
-    pub server: Server,
-    pub settings: Settings,
-    pub url: String,
-    pub http: reqwest::Client,
+pub(crate) struct TestApp {
+    pub(crate) server: Server,
+    pub(crate) settings: Settings,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
     dir: tempfile::TempDir,
 }
 
 impl TestApp {
     /// A server with default settings, but without rate limits.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// A server with settings changed by the test.
-    pub async fn with(change: impl FnOnce(&mut Overrides)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Overrides)) -> Self {
         Self::in_dir(tempfile::tempdir().expect("a temporary directory"), change).await
     }
 
     /// A server on the data another one left.
-    pub async fn in_dir(dir: tempfile::TempDir, change: impl FnOnce(&mut Overrides)) -> Self {
+    pub(crate) async fn in_dir(dir: tempfile::TempDir, change: impl FnOnce(&mut Overrides)) -> Self {
         let mut overrides = Overrides {
             listen: Some("127.0.0.1:0".parse().expect("an address")),
             data_dir: Some(dir.path().join("data")),
@@ -53,40 +53,40 @@ impl TestApp {
     }
 
     /// The server's data directory.
-    pub fn data_dir(&self) -> PathBuf {
+    pub(crate) fn data_dir(&self) -> PathBuf {
         self.settings.data_dir.clone()
     }
 
     /// A token for a subject.
-    pub fn token(&self, subject: &str, scopes: &[Scope]) -> String {
+    pub(crate) fn token(&self, subject: &str, scopes: &[Scope]) -> String {
         let expires = SystemTime::now() + Duration::from_secs(3_600);
         server::tokens(&self.settings).expect("a secret").0.issue(subject, scopes, expires).expect("a token")
     }
 
     /// A token that may do everything.
-    pub fn admin(&self) -> String {
+    pub(crate) fn admin(&self) -> String {
         self.token("tester", &[Scope::Admin])
     }
 
     /// A request to a path of this server.
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, format!("{}{path}", self.url))
     }
 
     /// GET without a token.
-    pub async fn get(&self, path: &str) -> Response {
+    pub(crate) async fn get(&self, path: &str) -> Response {
         self.request(Method::GET, path).send().await.expect("an answer")
     }
 
     /// A user of this id, named `user <id>`.
-    pub async fn add_user(&self, id: i64) {
+    pub(crate) async fn add_user(&self, id: i64) {
         let body = json!({ "id": id, "name": format!("user {id}") });
         let answer = self.request(Method::POST, "/users").bearer_auth(self.admin()).json(&body).send().await;
         assert_eq!(answer.expect("an answer").status(), StatusCode::CREATED);
     }
 
     /// Submits an update as `tester` and returns the answer.
-    pub async fn submit(&self, user: i64, increment: i64, key: Option<&str>) -> Response {
+    pub(crate) async fn submit(&self, user: i64, increment: i64, key: Option<&str>) -> Response {
         let body = json!({ "userId": user, "increment": increment });
         let mut request = self.request(Method::POST, "/scores/update").bearer_auth(self.admin()).json(&body);
         if let Some(key) = key {
@@ -96,7 +96,7 @@ impl TestApp {
     }
 
     /// Submits an update that must be accepted; returns its id.
-    pub async fn accepted(&self, user: i64, increment: i64, key: Option<&str>) -> String {
+    pub(crate) async fn accepted(&self, user: i64, increment: i64, key: Option<&str>) -> String {
         let answer = self.submit(user, increment, key).await;
         assert_eq!(answer.status(), StatusCode::ACCEPTED);
         let body: Value = answer.json().await.expect("JSON");
@@ -104,7 +104,7 @@ impl TestApp {
     }
 
     /// The status of an update.
-    pub async fn status(&self, id: &str) -> Value {
+    pub(crate) async fn status(&self, id: &str) -> Value {
         let path = format!("/scores/updates/{id}");
         let answer = self.request(Method::GET, &path).bearer_auth(self.admin()).send().await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK, "the status of {id}");
@@ -112,7 +112,7 @@ impl TestApp {
     }
 
     /// The status of an update once it is one of these.
-    pub async fn status_when(&self, id: &str, statuses: &[&str]) -> Value {
+    pub(crate) async fn status_when(&self, id: &str, statuses: &[&str]) -> Value {
         eventually("an update's status", || async {
             let status = self.status(id).await;
             statuses.contains(&status["status"].as_str().expect("a status")).then_some(status)
@@ -121,13 +121,13 @@ impl TestApp {
     }
 
     /// Submits an update and waits until the ledger has decided.
-    pub async fn decided(&self, user: i64, increment: i64) -> Value {
+    pub(crate) async fn decided(&self, user: i64, increment: i64) -> Value {
         let id = self.accepted(user, increment, None).await;
         self.status_when(&id, &["applied", "rejected", "failed"]).await
     }
 
     /// Rows of `GET /scores` with a query.
-    pub async fn scores(&self, query: &str) -> Scores {
+    pub(crate) async fn scores(&self, query: &str) -> Scores {
         let rows: Vec<Value> = self.get(&format!("/scores{query}")).await.json().await.expect("JSON");
         rows.iter()
             .map(|row| {
@@ -138,7 +138,7 @@ impl TestApp {
     }
 
     /// A viewer of `/scores/stream` with a query and an optional `Last-Event-ID`.
-    pub async fn stream(&self, query: &str, last_event_id: Option<&str>) -> Stream {
+    pub(crate) async fn stream(&self, query: &str, last_event_id: Option<&str>) -> Stream {
         let mut request = self.request(Method::GET, &format!("/scores/stream{query}"));
         if let Some(id) = last_event_id {
             request = request.header("Last-Event-ID", id);
@@ -148,7 +148,7 @@ impl TestApp {
 
     /// Stops the server after checking what must hold at every end: nothing is left undone, no viewer leaks, and
     /// the rankings are those of the ledger.
-    pub async fn finish(self) -> tempfile::TempDir {
+    pub(crate) async fn finish(self) -> tempfile::TempDir {
         eventually("an empty queue", || async {
             let stats = self.server.wiring.queue.stats(JobKind::Scores).await.expect("statistics");
             (stats.depth == 0).then_some(())

@@ -4,23 +4,26 @@ mod app;
 mod process;
 mod stream;
 
-pub use app::{Scores, TestApp};
-pub use process::{ServerProcess, command};
-pub use stream::{SseEvent, Stream};
+pub(crate) use app::{Scores, TestApp};
+pub(crate) use process::{ServerProcess, command};
+pub(crate) use stream::{SseEvent, Stream};
 
 use std::future::Future;
 use std::time::Duration;
 
+use scorewire::http::auth::{Scope, Tokens};
+use scorewire_core::settings::{Overrides, Settings, SettingsFile};
+
 /// How long anything may take before a test gives up on it; generous, since CI machines are slow and shared.
-pub const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Waits for a future, but not for ever.
-pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 
 /// Asks again and again until there is an answer, but not for ever.
-pub async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
+pub(crate) async fn eventually<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
@@ -34,4 +37,12 @@ where
         }
     })
     .await
+}
+
+/// A token that may do everything on a server with this secret.
+pub(crate) fn admin_token(secret: &str) -> String {
+    let settings = Settings::resolve(Overrides::default(), &SettingsFile::default()).expect("defaults");
+    let expires = std::time::SystemTime::now() + Duration::from_secs(3_600);
+    let tokens = Tokens::new(secret, &settings).expect("a long secret");
+    tokens.issue("tester", &[Scope::Admin], expires).expect("a token")
 }

@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use super::within;
 
 /// A `scorewire serve` process.
-pub struct ServerProcess {
+pub(crate) struct ServerProcess {
     child: Child,
-    pub url: String,
+    pub(crate) url: String,
 }
 
 impl ServerProcess {
     /// Starts one and waits until it says where it listens.
-    pub async fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+    pub(crate) async fn start(data_dir: &Path, arguments: &[&str]) -> Self {
         match Self::try_start(command(data_dir, arguments)).await {
             Ok(process) => process,
             Err(said) => panic!("the server did not start: {said}"),
@@ -25,7 +25,7 @@ impl ServerProcess {
     }
 
     /// Starts one that may refuse; returns what it said then.
-    pub async fn try_start(mut command: Command) -> Result<Self, String> {
+    pub(crate) async fn try_start(mut command: Command) -> Result<Self, String> {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the server's binary runs");
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
@@ -43,18 +43,27 @@ impl ServerProcess {
     }
 
     /// Sends a signal.
-    pub fn signal(&self, signal: Signal) {
-        let pid = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("a living process");
-        kill_process(pid, signal).expect("a signal");
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).expect("a signal");
+    }
+
+    /// Lifts the limit on the size of its files.
+    pub(crate) fn allow_large_files(&self) {
+        let unlimited = Rlimit { current: None, maximum: None };
+        prlimit(Some(self.pid()), Resource::Fsize, unlimited).expect("its own user may");
+    }
+
+    fn pid(&self) -> Pid {
+        self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("a living process")
     }
 
     /// Kills it at once and waits for its end.
-    pub async fn kill(mut self) {
+    pub(crate) async fn kill(mut self) {
         self.child.kill().await.expect("it dies");
     }
 
     /// Asks it to end, and waits until it has ended well.
-    pub async fn terminate(mut self) {
+    pub(crate) async fn terminate(mut self) {
         self.signal(Signal::TERM);
         let status = within("the server to end", self.child.wait()).await.expect("a status");
         assert!(status.success(), "ended with {status}");
@@ -62,7 +71,7 @@ impl ServerProcess {
 }
 
 /// The server's command line, on a free port and without rate limits.
-pub fn command(data_dir: &Path, arguments: &[&str]) -> Command {
+pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scorewire"));
     command
         .arg("serve")

@@ -7,36 +7,36 @@ use super::within;
 
 /// One event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SseEvent {
-    pub event: String,
-    pub id: String,
-    pub data: Value,
+pub(crate) struct SseEvent {
+    pub(crate) event: String,
+    pub(crate) id: String,
+    pub(crate) data: Value,
 }
 
 impl SseEvent {
     /// The offset in its id.
-    pub fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.id.split_once(':').and_then(|(_, offset)| offset.parse().ok()).expect("epoch:offset")
     }
 }
 
 /// A connected viewer.
-pub struct Stream {
-    pub response: Response,
+pub(crate) struct Stream {
+    pub(crate) response: Response,
     buffer: String,
     /// Comment lines seen.
-    pub comments: usize,
+    pub(crate) comments: usize,
     /// The last `retry:` seen.
-    pub retry: Option<u64>,
+    pub(crate) retry: Option<u64>,
 }
 
 impl Stream {
-    pub fn new(response: Response) -> Self {
+    pub(crate) fn new(response: Response) -> Self {
         Self { response, buffer: String::new(), comments: 0, retry: None }
     }
 
     /// The next event; `None` when the stream ended in order.
-    pub async fn next(&mut self) -> Option<SseEvent> {
+    pub(crate) async fn next(&mut self) -> Option<SseEvent> {
         within("an event", async {
             loop {
                 while let Some(end) = self.buffer.find("\n\n") {
@@ -54,14 +54,14 @@ impl Stream {
     }
 
     /// The next event, which must be of this kind.
-    pub async fn expect(&mut self, event: &str) -> SseEvent {
+    pub(crate) async fn expect(&mut self, event: &str) -> SseEvent {
         let next = self.next().await.expect("the stream goes on");
         assert_eq!(next.event, event, "{next:?}");
         next
     }
 
     /// The next event of this kind, past others.
-    pub async fn next_of(&mut self, event: &str) -> SseEvent {
+    pub(crate) async fn next_of(&mut self, event: &str) -> SseEvent {
         loop {
             let next = self.next().await.expect("the stream goes on");
             if next.event == event {
@@ -71,7 +71,7 @@ impl Stream {
     }
 
     /// Waits for a comment line.
-    pub async fn comment(&mut self) {
+    pub(crate) async fn comment(&mut self) {
         let before = self.comments;
         within("a comment", async {
             while self.comments == before {

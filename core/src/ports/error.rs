@@ -21,13 +21,21 @@ pub struct PortError {
     pub operation: &'static str,
     /// What kind of failure it was.
     pub kind: FailureKind,
+    /// What a person can do about it, where the adapter knows.
+    pub advice: Option<&'static str>,
     source: Box<dyn Error + Send + Sync>,
 }
 
 impl PortError {
     /// Wraps the adapter's own error.
     pub fn new(operation: &'static str, kind: FailureKind, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { operation, kind, source: source.into() }
+        Self { operation, kind, advice: None, source: source.into() }
+    }
+
+    /// The same error with what a person can do about it.
+    #[must_use]
+    pub fn with_advice(self, advice: Option<&'static str>) -> Self {
+        Self { advice, ..self }
     }
 }
 
