@@ -5,6 +5,7 @@
 //! - `faults`: crashes, full disks, damaged files, poison
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
+//! - `replay`: a recorded match through the `replay` command
 //! - `house_rules`: what a compiler can not check
 
 mod api;
@@ -13,4 +14,5 @@ mod contracts;
 mod faults;
 mod house_rules;
 mod live;
+mod replay;
 mod support;

@@ -22,7 +22,7 @@ pub(crate) struct TestApp {
     pub(crate) settings: Settings,
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
-    dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl TestApp {

@@ -1,0 +1,43 @@
+# Every target documents itself with "## ": `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run demo check lint test audit bench
+
+# More flags for `make run`, e.g. ARGS="--listen 0.0.0.0:8080".
+ARGS ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and start the server with ten sample users; nothing else is needed
+	cargo run --release --bin scorewire -- serve --sample $(ARGS)
+
+demo: ## Start the server and play the sample match on its board, again and again
+	cargo build --release --bin scorewire
+	./scripts/demo.sh target/release/scorewire
+
+check: ## Type-check everything
+	cargo check --workspace --all-targets
+
+lint: ## Formatting, clippy and documentation, warnings denied
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+test: ## All tests; installs the Chromium they drive if it is missing
+	./scripts/install-test-tools.sh
+	cargo test --workspace
+	@if [ -z "$${SCOREWIRE_MATCH_DATA:-}" ]; then \
+		echo "1 skipped: set SCOREWIRE_MATCH_DATA to a StatsBomb event file to replay a recorded match"; \
+	fi
+
+audit: ## Licences, bans and unused dependencies (compiles its tools first, which takes minutes)
+	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	cargo machete --version >/dev/null 2>&1 || cargo install --locked cargo-machete
+	cargo deny check bans licenses sources
+	cargo machete
+
+bench: ## Measure throughput and latency beside their floors; writes docs/BENCHMARKS.md
+	cargo build --release --package scorewire --package scorewire-bench
+	target/release/scorewire-bench all --server target/release/scorewire --report docs/BENCHMARKS.md
