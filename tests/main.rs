@@ -8,6 +8,8 @@
 //! - `replay`: a recorded match through the `replay` command
 //! - `house_rules`: what a compiler can not check
 
+#![expect(clippy::expect_used, reason = "a test ends at the first thing that is not as it expects")]
+
 mod api;
 mod browser;
 mod contracts;

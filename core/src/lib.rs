@@ -20,6 +20,6 @@ pub mod queue;
 pub mod rankings;
 pub mod registration;
 pub mod settings;
-mod sqlite;
+pub mod sqlite;
 pub mod topics;
 pub mod wiring;

@@ -1,6 +1,6 @@
 //! HTTP: what requests look like, who may send them, and which handler answers.
 //!
-//! warp carries the request and the response; the [route table](routes) decides what it is about.
+//! warp carries the request and the response; the route table (`routes`) decides what it is about.
 
 mod assets;
 pub mod auth;

@@ -32,8 +32,13 @@ macro_rules! settings {
         pub struct Overrides {
             $(
                 $(#[doc = $doc])+
-                #[doc = concat!(" [default: ", $default, "]")]
-                #[arg(long, env = $env, hide_env_values = true, value_name = "VALUE")]
+                #[arg(
+                    long,
+                    env = $env,
+                    hide_env_values = true,
+                    value_name = "VALUE",
+                    help = concat!($($doc),+, " [default: ", $default, "]").trim_start(),
+                )]
                 pub $name: Option<$type>,
             )+
         }
