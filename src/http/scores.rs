@@ -230,7 +230,7 @@ fn decided(record: UpdateRecord) -> UpdateStatus {
         board: record.board,
         user_id: record.user,
         increment: record.amount,
-        attempts: 1,
+        attempts: record.attempts,
         accepted_at: rfc3339(record.accepted_at),
         finished_at: Some(rfc3339(record.decided_at)),
         score: record.score,

@@ -46,6 +46,9 @@ async fn one_poisoned_update_is_parked_alone_and_the_rest_apply() {
     assert!(failed["detail"].as_str().expect("a reason").contains("poisoned"), "{failed}");
     assert_eq!(failed["attempts"], 2);
     assert!(failed["finishedAt"].is_string());
+    let retried = futures_util::future::join_all(ids.iter().map(|id| app.status(id))).await;
+    let attempts = retried.iter().filter(|status| status["status"] == "applied").map(|status| &status["attempts"]);
+    assert!(attempts.clone().all(|n| n == 1), "the others were applied at once");
     let scores: i64 = app.scores("").await.iter().map(|row| row.2).sum();
     assert_eq!(scores, 59);
     eventually("the dead letter to be counted", || async { (app.server.wiring.metrics.dead.get() == 1).then_some(()) })

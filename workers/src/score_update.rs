@@ -99,7 +99,10 @@ impl ScoreUpdates {
         }
     }
 
-    async fn apply(&self, job: &JobId, attempt: u32, updates: Vec<ScoreUpdate>) -> Result<(), BoxDynError> {
+    async fn apply(&self, job: &JobId, attempt: u32, mut updates: Vec<ScoreUpdate>) -> Result<(), BoxDynError> {
+        for update in &mut updates {
+            update.attempt = attempt;
+        }
         let Ok(refused) = self.commits.commit(updates.clone()).await else {
             // The server stops. Neither acknowledged nor failed, the job stays in the queue as it is.
             return std::future::pending().await;

@@ -52,6 +52,13 @@ pub struct ScoreUpdate {
     pub submitter: Subject,
     /// The request it came in with.
     pub request: RequestId,
+    /// Which try this is, from 1: the worker's knowledge, not part of what is queued.
+    #[serde(skip, default = "first_attempt")]
+    pub attempt: u32,
+}
+
+const fn first_attempt() -> u32 {
+    1
 }
 
 /// A digest of what an update asks for: a repeated key with another body is told apart from a retry.

@@ -45,6 +45,8 @@ pub struct UpdateRecord {
     pub submitter: Subject,
     /// The request it came in with.
     pub request: RequestId,
+    /// The try that decided it, from 1.
+    pub attempts: u32,
 }
 
 /// Applies updates and remembers them.

@@ -70,6 +70,7 @@ impl NewUpdate {
             accepted_at: self.accepted_at,
             submitter: self.submitter,
             request: self.request,
+            attempt: 1,
         }
     }
 }

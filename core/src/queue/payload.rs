@@ -95,6 +95,7 @@ mod tests {
             accepted_at: Micros(5),
             submitter: Subject::new("dev"),
             request: RequestId::new("r1"),
+            attempt: 1,
         }]);
         assert_eq!(JobPayload::decode(&payload.encode()).expect("readable"), payload);
     }

@@ -50,7 +50,9 @@ CREATE TABLE updates (
     -- The user's score after it; NULL when rejected.
     score       INTEGER,
     submitter   TEXT    NOT NULL,
-    request_id  TEXT    NOT NULL
+    request_id  TEXT    NOT NULL,
+    -- The try that decided it, from 1.
+    attempts    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX updates_decided_at ON updates (decided_at);

@@ -156,6 +156,7 @@ async fn record(
                 score,
                 &u.submitter,
                 &u.request,
+                u.attempt,
             )
         })
         .collect();

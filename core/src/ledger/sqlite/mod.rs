@@ -221,6 +221,7 @@ fn update_record(id: &UpdateId, row: &SqliteRow) -> Result<Option<UpdateRecord>,
         score: row.try_get("score")?,
         submitter: Subject::new(row.try_get::<String, _>("submitter")?),
         request: RequestId::new(row.try_get::<String, _>("request_id")?),
+        attempts: row.try_get("attempts")?,
     }))
 }
 

@@ -13,12 +13,13 @@ SELECT u.id, u.name, u.created_at, u.deleted_at, s.score, s.version, s.reached_a
 FROM users u LEFT JOIN standings s ON s.user_id = u.id AND s.board_id = ?1
 WHERE u.id IN (SELECT value FROM json_each(?2))";
 
-/// Records decided updates: rows [id, user, operator, amount, accepted_at, rejection, score, submitter, request].
+/// Records decided updates: rows
+/// [id, user, operator, amount, accepted_at, rejection, score, submitter, request, attempts].
 pub(super) const RECORD_UPDATES: &str = "
 INSERT INTO updates
-    (id, board_id, user_id, operator, amount, accepted_at, decided_at, rejection, score, submitter, request_id)
+    (id, board_id, user_id, operator, amount, accepted_at, decided_at, rejection, score, submitter, request_id, attempts)
 SELECT value ->> 0, ?1, value ->> 1, value ->> 2, value ->> 3, value ->> 4, ?2,
-       value ->> 5, value ->> 6, value ->> 7, value ->> 8
+       value ->> 5, value ->> 6, value ->> 7, value ->> 8, value ->> 9
 FROM json_each(?3)";
 
 /// Writes standings: rows [user, score, version, reached_at].
@@ -30,7 +31,7 @@ SET score = excluded.score, version = excluded.version, reached_at = excluded.re
 
 /// A recorded update.
 pub(super) const FIND_UPDATE: &str = "
-SELECT b.name AS board, u.user_id, u.amount, u.accepted_at, u.decided_at, u.rejection, u.score, u.submitter, u.request_id
+SELECT b.name AS board, u.user_id, u.amount, u.accepted_at, u.decided_at, u.rejection, u.score, u.submitter, u.request_id, u.attempts
 FROM updates u JOIN boards b ON b.id = u.board_id
 WHERE u.id = ?1";
 
