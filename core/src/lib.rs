@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod ports;
 pub mod queue;
 pub mod rankings;
+pub mod redis;
 pub mod registration;
 pub mod settings;
 pub mod sqlite;

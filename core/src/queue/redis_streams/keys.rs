@@ -1,0 +1,37 @@
+//! The keys of one queue, all in one slot: scripts that touch several of them work on a cluster, too.
+
+/// Key names of a queue.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    /// What every key begins with; its braces make the slot.
+    pub(super) base: String,
+    /// Stream of job ids, read by one consumer group.
+    pub(super) stream: String,
+    /// Sorted set of job ids by the millisecond their next try is due.
+    pub(super) delayed: String,
+    /// Hash of dead letters as JSON, by id.
+    pub(super) dead: String,
+}
+
+impl Keys {
+    /// The keys of the queue of this name.
+    pub(super) fn new(prefix: &str, queue: &str) -> Self {
+        let base = format!("{{{prefix}q:{queue}}}");
+        Self {
+            stream: format!("{base}:stream"),
+            delayed: format!("{base}:delayed"),
+            dead: format!("{base}:dead"),
+            base,
+        }
+    }
+
+    /// Hash of a job: payload, attempts, crashes, due, error.
+    pub(super) fn job(&self, id: &str) -> String {
+        format!("{}:job:{id}", self.base)
+    }
+
+    /// Index entry of a keyed update: fingerprint in hexadecimal, then the job's id.
+    pub(super) fn key(&self, id: &str) -> String {
+        format!("{}:key:{id}", self.base)
+    }
+}

@@ -1,0 +1,288 @@
+//! The queue on Redis Streams: acceptance with its key index, bookkeeping, and the apalis backend workers run on.
+//!
+//! Every key of a queue lies in one slot (`{<prefix>q:<kind>}`). See [`backend`] for a job's life.
+
+pub mod backend;
+mod keys;
+mod scripts;
+mod wake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apalis_core::backend::ext::BackendExt;
+use apalis_core::backend::ext::poll_strategy::{PollWith, StreamStrategy};
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::stream::BoxStream;
+use redis::aio::ConnectionManager;
+use redis::{AsyncCommands, Client, RedisResult};
+use serde::{Deserialize, Serialize};
+use ulid::Ulid;
+
+use self::backend::{GROUP, RedisStreams, StreamsConfig, StreamsPersistence, Suspect};
+use self::keys::Keys;
+use self::scripts::Scripts;
+use super::{JobPayload, JobSource, RawCodec, RawPayload};
+use crate::domain::{Fingerprint, JobId, Micros, ScoreUpdate, UpdateId};
+use crate::ports::{
+    Acceptance, Clock, DeadLetter, FailureKind, JobKind, NewUpdate, PortError, Queue, QueueStats, QueuedState,
+    QueuedUpdate, UpdateIdentity,
+};
+use crate::redis::{RedisHandle, failed};
+
+/// The apalis backend a worker of this queue runs on.
+pub type StreamsJobs = PollWith<RedisStreams<RawPayload, RawCodec>, StreamStrategy<BoxStream<'static, ()>>>;
+
+/// A consumer without jobs that was silent for this long is forgotten.
+const CONSUMER_KEPT: Duration = Duration::from_secs(600);
+
+/// The queue on Redis Streams.
+pub struct RedisQueue {
+    redis: ConnectionManager,
+    client: Client,
+    keys: Keys,
+    scripts: Arc<Scripts>,
+    clock: Arc<dyn Clock>,
+    config: StreamsConfig,
+    /// How long a key counts.
+    retention: Duration,
+}
+
+/// A dead letter as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Buried {
+    job: String,
+    payload: String,
+    reason: String,
+    attempts: u32,
+    died_at: Micros,
+}
+
+impl RedisQueue {
+    /// The queue of score updates on this Redis; `retention` is how long a key deduplicates.
+    #[must_use]
+    pub fn new(handle: &RedisHandle, config: StreamsConfig, retention: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            redis: handle.connection(),
+            client: handle.client(),
+            keys: Keys::new(handle.prefix(), JobKind::Scores.name()),
+            scripts: Arc::new(Scripts::new()),
+            clock,
+            config,
+            retention,
+        }
+    }
+
+    /// The backend for a new worker.
+    #[must_use]
+    pub fn jobs(&self, _: JobKind) -> JobSource {
+        let judge = {
+            let (redis, keys, scripts, clock) =
+                (self.redis.clone(), self.keys.clone(), Arc::clone(&self.scripts), Arc::clone(&self.clock));
+            let retention = self.retention;
+            Arc::new(move |suspect| {
+                judge(redis.clone(), keys.clone(), Arc::clone(&scripts), clock.now(), retention, suspect).boxed()
+            })
+        };
+        let persistence = StreamsPersistence::new(
+            self.redis.clone(),
+            self.keys.clone(),
+            Arc::clone(&self.scripts),
+            self.config,
+            judge,
+        );
+        let wakes = wake::wakes(self.client.clone(), self.keys.stream.clone());
+        JobSource::Streams(Box::new(RedisStreams::new(persistence, RawCodec).poll_with_stream(wakes)))
+    }
+
+    async fn waiting(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
+        const OPERATION: &str = "look up a queued update";
+        let mut redis = self.redis.clone();
+        let indexed: Option<String> = redis.get(self.keys.key(id.as_str())).await.map_err(failed(OPERATION))?;
+        let Some(job) = indexed.and_then(|held| held.get(32..).map(JobId::new)).or_else(|| id.job()) else {
+            return Ok(None);
+        };
+        let held: (Option<Vec<u8>>, Option<u32>, Option<String>) = redis
+            .hmget(self.keys.job(job.as_str()), &["payload", "attempts", "error"])
+            .await
+            .map_err(failed(OPERATION))?;
+        let (Some(payload), attempts, error) = held else { return Ok(None) };
+        let payload = JobPayload::decode(&payload).map_err(|e| PortError::new(OPERATION, FailureKind::Corrupt, e))?;
+        let attempts = attempts.unwrap_or_default();
+        let state = if attempts == 0 { QueuedState::Queued } else { QueuedState::Retrying };
+        Ok(payload.updates.into_iter().find(|update| update.id == *id).map(|update| QueuedUpdate {
+            update,
+            state,
+            attempts,
+            last_error: error,
+            died_at: None,
+        }))
+    }
+
+    async fn forget_consumers(&self) -> RedisResult<u64> {
+        let mut redis = self.redis.clone();
+        let known: redis::streams::StreamInfoConsumersReply = redis.xinfo_consumers(&self.keys.stream, GROUP).await?;
+        let mut forgotten = 0;
+        for consumer in known.consumers {
+            if consumer.pending == 0 && consumer.idle as u128 > CONSUMER_KEPT.as_millis() {
+                let _: u64 = redis.xgroup_delconsumer(&self.keys.stream, GROUP, &consumer.name).await?;
+                forgotten += 1;
+            }
+        }
+        Ok(forgotten)
+    }
+}
+
+#[async_trait]
+impl Queue for RedisQueue {
+    async fn accept(&self, updates: Vec<NewUpdate>) -> Result<Vec<Acceptance>, PortError> {
+        const OPERATION: &str = "queue updates";
+        let job = JobId::new(Ulid::generate().to_string());
+        let mut call = self.scripts.accept.key(&self.keys.stream);
+        call.arg(&self.keys.base).arg(job.as_str()).arg(self.retention.as_secs());
+        let mut ids = Vec::with_capacity(updates.len());
+        for (index, update) in updates.into_iter().enumerate() {
+            let fingerprint = crate::domain::hex(&update.fingerprint().0);
+            let (keyed, id) = match &update.identity {
+                UpdateIdentity::Keyless => (String::new(), UpdateId::keyless(&job, index)),
+                UpdateIdentity::Keyed(id) => (id.to_string(), id.clone()),
+            };
+            let update = update.accepted_as(id.clone());
+            call.arg(keyed).arg(fingerprint).arg(json(&update));
+            ids.push(id);
+        }
+        let answers: Vec<String> = call.invoke_async(&mut self.redis.clone()).await.map_err(failed(OPERATION))?;
+        Ok(ids
+            .into_iter()
+            .zip(answers)
+            .map(|(id, answer)| match answer.as_str() {
+                "A" => Acceptance::Accepted(id),
+                "R" => Acceptance::Replayed(id),
+                _ => Acceptance::KeyReused(id),
+            })
+            .collect())
+    }
+
+    async fn find_update(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
+        const OPERATION: &str = "look up a dead letter";
+        let buried: Option<String> =
+            self.redis.clone().hget(&self.keys.dead, id.as_str()).await.map_err(failed(OPERATION))?;
+        let Some(buried) = buried else { return self.waiting(id).await };
+        let corrupt = |e: serde_json::Error| PortError::new(OPERATION, FailureKind::Corrupt, e);
+        let buried: Buried = serde_json::from_str(&buried).map_err(corrupt)?;
+        // A whole job that nobody could read is parked under its own id, which is no update's.
+        let Ok(update) = serde_json::from_str::<ScoreUpdate>(&buried.payload) else { return Ok(None) };
+        Ok(Some(QueuedUpdate {
+            update,
+            state: QueuedState::Dead,
+            attempts: buried.attempts,
+            last_error: Some(buried.reason),
+            died_at: Some(buried.died_at),
+        }))
+    }
+
+    async fn delay(&self, job: &JobId, wait: Duration) -> Result<(), PortError> {
+        let now_ms = self.clock.now().0 / 1_000;
+        let due = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+        let mut redis = self.redis.clone();
+        redis.hset::<_, _, _, ()>(self.keys.job(job.as_str()), "due", due).await.map_err(failed("delay a job"))
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
+        let mut pipe = redis::pipe();
+        pipe.atomic();
+        for letter in letters {
+            let buried = Buried {
+                job: letter.job.to_string(),
+                payload: letter.payload.clone(),
+                reason: letter.reason.clone(),
+                attempts: letter.attempts,
+                died_at: self.clock.now(),
+            };
+            pipe.hset_nx(&self.keys.dead, &letter.id, json(&buried)).ignore();
+        }
+        pipe.query_async(&mut self.redis.clone()).await.map_err(failed("park a dead letter"))
+    }
+
+    async fn stats(&self, _: JobKind) -> Result<QueueStats, PortError> {
+        let mut pipe = redis::pipe();
+        pipe.xlen(&self.keys.stream)
+            .zcard(&self.keys.delayed)
+            .hlen(&self.keys.dead)
+            .xrange_count(&self.keys.stream, "-", "+", 1)
+            .zrange(&self.keys.delayed, 0, 0);
+        let (queued, delayed, dead, first, waiting): (u64, u64, u64, redis::streams::StreamRangeReply, Vec<String>) =
+            pipe.query_async(&mut self.redis.clone()).await.map_err(failed("count queued jobs"))?;
+        let queued_job = first.ids.first().and_then(|entry| entry.get::<String>("job"));
+        // A job's id is a ULID: its first part is when it was accepted.
+        let accepted_ms = queued_job
+            .into_iter()
+            .chain(waiting)
+            .filter_map(|job| Some(Ulid::from_string(&job).ok()?.timestamp_ms()))
+            .min();
+        let now_ms = u64::try_from(self.clock.now().0 / 1_000).unwrap_or_default();
+        let oldest = accepted_ms.map_or(0, |accepted| now_ms.saturating_sub(accepted));
+        Ok(QueueStats { depth: queued + delayed, oldest: Duration::from_millis(oldest), dead })
+    }
+
+    /// Finished jobs are gone when they are acknowledged and keys expire by themselves: only consumers remain.
+    async fn trim(&self, _: Micros, _: usize) -> Result<u64, PortError> {
+        match self.forget_consumers().await {
+            // No worker has made the group yet.
+            Err(error) if matches!(error.code(), Some("NOGROUP" | "ERR")) => Ok(0),
+            other => other.map(|_| 0).map_err(failed("forget silent consumers")),
+        }
+    }
+}
+
+/// Cuts a suspect in half, or parks its only update. What can not be read is handed out: the handler parks it whole.
+async fn judge(
+    mut redis: ConnectionManager,
+    keys: Keys,
+    scripts: Arc<Scripts>,
+    now: Micros,
+    retention: Duration,
+    suspect: Suspect,
+) -> RedisResult<bool> {
+    let Ok(payload) = JobPayload::decode(&suspect.payload) else { return Ok(false) };
+    tracing::warn!(
+        job = suspect.job,
+        crashes = suspect.crashes,
+        updates = payload.updates.len(),
+        "a job outlived its workers too often"
+    );
+    let mut halves = Vec::new();
+    if let [update] = payload.updates.as_slice() {
+        let buried = Buried {
+            job: suspect.job.clone(),
+            payload: json(update),
+            reason: "the worker crashed every time it had this update in hand".to_owned(),
+            attempts: suspect.crashes,
+            died_at: now,
+        };
+        redis.hset_nx::<_, _, _, ()>(&keys.dead, update.id.as_str(), json(&buried)).await?;
+    } else {
+        let mut head = payload.updates;
+        let tail = head.split_off(head.len() / 2);
+        halves = vec![head, tail];
+    }
+    let mut call = scripts.split.key(&keys.stream);
+    call.arg(&keys.base).arg(GROUP).arg(&suspect.entry).arg(&suspect.job).arg(retention.as_secs()).arg(halves.len());
+    for half in halves {
+        call.arg(Ulid::generate().to_string());
+        let index: Vec<_> =
+            half.iter().map(|u| (u.id.clone(), Fingerprint::of(&u.board, u.user, u.operator))).collect();
+        call.arg(JobPayload::new(half).encode()).arg(index.len());
+        for (id, fingerprint) in index {
+            call.arg(id.as_str()).arg(crate::domain::hex(&fingerprint.0));
+        }
+    }
+    call.invoke_async::<i64>(&mut redis).await?;
+    Ok(true)
+}
+
+fn json(value: &impl Serialize) -> String {
+    // Plain structs of strings and numbers always serialise.
+    serde_json::to_string(value).unwrap_or_else(|e| unreachable!("a plain struct serialises: {e}"))
+}
