@@ -1,4 +1,4 @@
-//! How each adapter is set up for the suites: an empty port, and a guard that lives as long as it is used.
+//! How each adapter is set up for the suites: a guard that lives as long as the port is used, and the empty port.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,10 +32,10 @@ impl Clock for JumpyClock {
     }
 }
 
-pub(super) async fn sqlite_ledger() -> (Arc<dyn Books>, TempDir) {
+pub(super) async fn sqlite_ledger() -> (TempDir, Arc<dyn Books>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ledger = SqliteLedger::open(&dir.path().join("ledger.db"), Arc::new(SystemClock)).await;
-    (Arc::new(ledger.expect("a ledger")), dir)
+    (dir, Arc::new(ledger.expect("a ledger")))
 }
 
 #[async_trait]
@@ -51,12 +51,12 @@ struct SqliteWorkedQueue {
     file: SqlitePool,
 }
 
-pub(super) async fn sqlite_queue() -> (Arc<dyn WorkedQueue>, TempDir) {
+pub(super) async fn sqlite_queue() -> (TempDir, Arc<dyn WorkedQueue>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path: PathBuf = dir.path().join("queue.db");
     let queue = SqliteQueue::open(&path, Arc::new(SystemClock)).await.expect("a queue");
     let file = SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(&path));
-    (Arc::new(SqliteWorkedQueue { queue, file }), dir)
+    (dir, Arc::new(SqliteWorkedQueue { queue, file }))
 }
 
 #[async_trait]
@@ -84,12 +84,12 @@ fn ring_limits() -> RingLimits {
     RingLimits { messages: KEPT_MESSAGES, age_us: 3_600_000_000 }
 }
 
-pub(super) async fn memory_topics() -> (Arc<dyn Topics>, ()) {
-    (Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default()))), ())
+pub(super) async fn memory_topics() -> ((), Arc<dyn Topics>) {
+    ((), Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default()))))
 }
 
-pub(super) async fn memory_rankings() -> (Arc<Boards>, ()) {
+pub(super) async fn memory_rankings() -> ((), Arc<Boards>) {
     let topics = Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default())));
     let rankings = Arc::new(MemoryRankings::new(Arc::clone(&topics), TOP_ROWS));
-    (Arc::new(Boards { rankings, topics }), ())
+    ((), Arc::new(Boards { rankings, topics }))
 }

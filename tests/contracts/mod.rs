@@ -2,8 +2,8 @@
 //! `contracts::ledger::sqlite::an_update_is_applied_at_most_once`.
 //!
 //! A rule is an `async fn` that takes the port and knows nothing of what is behind it; it tests an obligation
-//! written on the trait. An adapter joins with a set-up function, which returns the port with a guard that
-//! keeps its storage alive, and one line in the suite.
+//! written on the trait. An adapter joins with a set-up function, which returns a guard that keeps its storage
+//! alive and the port, and one line in each suite.
 
 mod adapters;
 mod ledger;
@@ -26,10 +26,9 @@ macro_rules! suite {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $rule() {
-                    let (port, guard) = $set_up().await;
+                    // Dropped in reverse order: the port first, then what it stands on.
+                    let (_guard, port) = $set_up().await;
                     super::$rule(&*port).await;
-                    drop(port);
-                    drop(guard);
                 }
             )+
         }
