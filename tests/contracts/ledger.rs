@@ -221,6 +221,7 @@ async fn a_recorded_update_reads_back_whole(books: &dyn Books) {
         accepted_at: Micros(1_712_345_678_901_234),
         submitter: Subject::new(strange),
         request: RequestId::new("r-1"),
+        attempt: 4,
         ..update(&format!("id {strange}"), 1, -SCORE_LIMIT)
     };
     apply(books, std::slice::from_ref(&sent)).await;
@@ -229,6 +230,7 @@ async fn a_recorded_update_reads_back_whole(books: &dyn Books) {
     assert_eq!((record.amount, record.accepted_at), (-SCORE_LIMIT, sent.accepted_at));
     assert_eq!((&record.submitter, &record.request), (&sent.submitter, &sent.request));
     assert_eq!((record.outcome, record.score), (Outcome::Applied, Some(-SCORE_LIMIT)));
+    assert_eq!(record.attempts, 4, "the try that decided it");
     assert!(record.decided_at > sent.accepted_at);
 }
 

@@ -60,5 +60,6 @@ fn update(id: &str, to: i64, amount: i64) -> ScoreUpdate {
         accepted_at: Micros(1_700_000_000_000_000),
         submitter: Subject::new("tester"),
         request: RequestId::new("request"),
+        attempt: 1,
     }
 }
