@@ -2,8 +2,10 @@
 
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use scorewire_core::domain::{BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, UpdateId, UserId};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use scorewire_core::domain::{
+    BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, Subject, UpdateId, UserId,
+};
 use scorewire_core::ports::{Acceptance, NewUpdate, QueuedState, QueuedUpdate, UpdateIdentity, UpdateRecord};
 use serde::{Deserialize, Serialize};
 
@@ -93,15 +95,7 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
         return Err(Problem::field("increment", detail));
     }
     caller.must_own(user)?;
-    let identity = match call.headers.get(IDEMPOTENCY_KEY) {
-        None => UpdateIdentity::Keyless,
-        Some(key) => {
-            let key = key.to_str().unwrap_or_default();
-            let id = UpdateId::keyed(&caller.subject, key)
-                .map_err(|e| Problem::new(Kind::InvalidRequest, format!("Idempotency-Key: {e}")))?;
-            UpdateIdentity::Keyed(id)
-        }
-    };
+    let identity = identity(call, &caller.subject)?;
     let allowance = app.limits.check_subject(&caller.subject)?;
     let accepted = app.acceptor.accept(NewUpdate {
         identity,
@@ -140,6 +134,18 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
         allowance.write(headers);
     }
     Ok(response)
+}
+
+fn identity(call: &Call<'_>, subject: &Subject) -> Result<UpdateIdentity, Problem> {
+    let invalid = |why: String| Problem::new(Kind::InvalidRequest, format!("Idempotency-Key: {why}"));
+    let mut keys = call.headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(UpdateIdentity::Keyless),
+        (Some(key), None) => UpdateId::keyed(subject, key.to_str().unwrap_or_default())
+            .map(UpdateIdentity::Keyed)
+            .map_err(|e| invalid(e.to_string())),
+        (Some(_), Some(_)) => Err(invalid("send one key".to_owned())),
+    }
 }
 
 #[derive(Serialize)]

@@ -194,9 +194,13 @@ async fn an_own_score_is_that_of_the_subject_and_no_other() {
     assert_eq!(post(&app, "/scores/update", &own, body("1")).await.status(), StatusCode::ACCEPTED);
     let refusal = refused(post(&app, "/scores/update", &own, body("2")).await, 403, "forbidden").await;
     assert!(refusal.detail().contains("scores:write:any"), "{}", refusal.detail());
-    for near in ["01", " 1", "1 ", "+1", "1.0", "user 1", ""] {
+    for near in ["01", " 1", "1 ", "+1", "1.0", "user 1"] {
         let token = app.token(near, &[Scope::OwnScores]);
         refused(post(&app, "/scores/update", &token, body("1")).await, 403, "forbidden").await;
+    }
+    for nobody in ["", "a\0b", &"x".repeat(129)] {
+        let token = app.token(nobody, &[Scope::OwnScores, Scope::AnyScores]);
+        refused(post(&app, "/scores/update", &token, body("1")).await, 401, "unauthorized").await;
     }
     let any = app.token("1", &[Scope::AnyScores]);
     assert_eq!(post(&app, "/scores/update", &any, body("2")).await.status(), StatusCode::ACCEPTED);

@@ -171,7 +171,7 @@ async fn answers_stand_in_the_order_of_the_updates(worked: &dyn WorkedQueue) {
 
 async fn of_many_at_once_with_one_key_one_is_accepted(worked: &dyn WorkedQueue) {
     let answers = at_once(16, |n| async move {
-        let own = keyed(&format!("own {n}"), 1);
+        let own = keyed(&format!("own-{n}"), 1);
         accept(worked, vec![own, keyed("shared", 5)]).await
     });
     let count = |of: fn(&Acceptance) -> bool| answers.iter().flatten().filter(|answer| of(answer)).count();
