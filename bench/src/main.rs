@@ -1,1 +1,134 @@
-fn main() {}
+//! `scorewire-bench`: measures a real server over loopback, each figure beside a floor run in the same minutes.
+//!
+//! - [`process`]: starts the servers measured, and reads what they use
+//! - [`wire`], [`viewer`]: a load generator cheap enough not to be what is measured
+//! - [`writes`], [`latency`], [`reads`], [`memory`]: the measurements
+//! - [`floor_sqlite`], [`floor_server`]: what they are compared with
+//! - [`figures`], [`report`]: medians, tables and docs/BENCHMARKS.md
+
+mod figures;
+mod floor_server;
+mod floor_sqlite;
+mod latency;
+mod memory;
+mod process;
+mod reads;
+mod report;
+mod viewer;
+mod wire;
+mod writes;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::figures::Section;
+
+/// Measures Scorewire beside its floors.
+#[derive(Debug, Parser)]
+#[command(name = "scorewire-bench", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Everything, as a Markdown report
+    All {
+        #[command(flatten)]
+        plan: Plan,
+        /// Write the report to this file, too
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
+    /// Updates per second from accepted over applied to seen, beside bare SQLite
+    Writes(Plan),
+    /// Time from sending an update to a viewer reading it, beside bare SQLite
+    Latency(Plan),
+    /// GET /scores per second, beside bare hyper
+    Reads(Plan),
+    /// Memory of an idle server
+    Memory(Plan),
+    /// A bare hyper server: the floor of `reads`
+    #[command(hide = true)]
+    FloorServer(floor_server::FloorArgs),
+}
+
+/// How much is measured.
+#[derive(Clone, Debug, Args)]
+struct Plan {
+    /// The server binary
+    #[arg(long, value_name = "FILE", default_value = "target/release/scorewire")]
+    server: PathBuf,
+    /// Where temporary data goes; measure the disk you mean [default: the system's temporary directory]
+    #[arg(long, value_name = "DIR")]
+    work_dir: Option<PathBuf>,
+    /// Interleaved rounds of `writes` and `reads`
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Updates in a round of `writes`
+    #[arg(long, default_value_t = 60_000)]
+    updates: usize,
+    /// Updates of `writes` carry an Idempotency-Key each
+    #[arg(long)]
+    keyed: bool,
+    /// Keep-alive connections of `writes` and `reads`
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Rounds of `latency`
+    #[arg(long, default_value_t = 3)]
+    latency_rounds: usize,
+    /// Seconds of a round of `latency`
+    #[arg(long, default_value_t = 20)]
+    latency_seconds: usize,
+    /// Seconds of each half of a round of `reads`
+    #[arg(long, default_value_t = 5)]
+    read_seconds: u64,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("scorewire-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "this is the command's output")]
+fn run(command: Command) -> anyhow::Result<()> {
+    if let Command::FloorServer(args) = command {
+        return floor_server::run(&args);
+    }
+    // One thread: a generator that migrates between cores would take more of them from the server.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let sections: Vec<Section> = match &command {
+            Command::All { plan, .. } => {
+                let mut sections = vec![memory::measure(plan).await?];
+                sections.extend(writes::measure(plan).await?);
+                sections.push(latency::measure(plan).await?);
+                sections.push(reads::measure(plan).await?);
+                sections
+            }
+            Command::Writes(plan) => writes::measure(plan).await?,
+            Command::Latency(plan) => vec![latency::measure(plan).await?],
+            Command::Reads(plan) => vec![reads::measure(plan).await?],
+            Command::Memory(plan) => vec![memory::measure(plan).await?],
+            Command::FloorServer(_) => unreachable!("handled above"),
+        };
+        if let Command::All { plan, report } = &command {
+            let text = report::whole(plan, &sections)?;
+            if let Some(file) = report {
+                std::fs::write(file, &text)?;
+            }
+            println!("{text}");
+        } else {
+            println!("{}", report::tables(&sections));
+        }
+        Ok(())
+    })
+}

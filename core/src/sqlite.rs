@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::Connection;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Executor, SqlSafeStr};
 
 use crate::ports::{FailureKind, PortError};
 
@@ -102,6 +102,14 @@ impl SqliteFile {
             .idle_timeout(Duration::from_secs(60))
             .connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self { writer, readers })
+    }
+
+    /// Prepares statements on the real schema, and says which one failed.
+    pub(crate) async fn prepare_all(&self, statements: &[&'static str]) -> Result<(), String> {
+        for statement in statements {
+            self.writer.prepare(statement.into_sql_str()).await.map_err(|e| format!("{statement}: {e}"))?;
+        }
+        Ok(())
     }
 
     /// Closes all connections; the write-ahead log is folded into the file.

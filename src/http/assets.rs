@@ -1,12 +1,10 @@
 //! The pages: plain HTML, CSS and ES modules from `web/`, inside the binary.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, header};
 
 use super::problem::{Kind, Problem};
-use super::scores::matches_etag;
-use super::{Call, Response};
+use super::{Call, Response, conditional};
 
 struct Asset {
     name: &'static str,
@@ -49,22 +47,11 @@ pub(super) fn asset(call: &Call<'_>) -> Result<Response, Problem> {
 }
 
 fn serve(asset: &Asset, call: &Call<'_>) -> Response {
-    let mut hash = DefaultHasher::new();
-    asset.bytes.hash(&mut hash);
-    let etag = HeaderValue::from_str(&format!("\"{:016x}\"", hash.finish()))
-        .unwrap_or_else(|_| unreachable!("hexadecimal digits are a header value"));
-    let mut response = if matches_etag(call.headers, &etag) {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        Response::new(asset.bytes.into())
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(asset.media_type));
-    headers.insert(header::ETAG, etag);
+    let media_type = HeaderValue::from_static(asset.media_type);
     // A new version of the server brings new assets under the same names.
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    let caching = HeaderValue::from_static("no-cache");
+    let mut response = conditional::respond(call.headers, Bytes::from_static(asset.bytes), media_type, caching);
+    let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(HeaderName::from_static("referrer-policy"), HeaderValue::from_static("no-referrer"));
     response

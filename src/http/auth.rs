@@ -11,6 +11,8 @@ use super::problem::{Kind, Problem};
 
 /// The shortest secret HS256 may use (RFC 7518, 3.2).
 pub const SHORTEST_SECRET: usize = 32;
+/// The longest subject, in bytes: it is stored with every update.
+const LONGEST_SUBJECT: usize = 128;
 
 /// What a token permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,6 +184,9 @@ impl Tokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
             .map_err(|error| unauthorized(reason(error.kind()), true))?
             .claims;
+        if claims.sub.is_empty() || claims.sub.len() > LONGEST_SUBJECT || claims.sub.chars().any(char::is_control) {
+            return Err(unauthorized("the token's sub is 1 to 128 bytes without control characters", true));
+        }
         let scopes = claims.scope.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
         Ok(Caller { subject: Subject::new(claims.sub), scopes })
     }

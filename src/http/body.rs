@@ -9,6 +9,12 @@ use serde::de::DeserializeOwned;
 
 use super::problem::{Kind, Problem};
 
+/// How much of a body that is too large is read and thrown away: a client that is still writing must not find its
+/// connection closed before it has read why.
+const DRAINED: usize = 4 << 20;
+/// A client that pauses this long is no longer writing.
+const DRAIN_PAUSE: Duration = Duration::from_millis(100);
+
 /// How much of a body is read, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimits {
@@ -44,16 +50,17 @@ async fn read(
 ) -> Result<BytesMut, Problem> {
     let too_large = || Problem::new(Kind::BodyTooLarge, format!("send at most {limit} bytes"));
     let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    // Refused before a byte of it is read.
+    let mut body = std::pin::pin!(body);
     if declared.is_some_and(|length| length > limit as u64) {
+        drain(body).await;
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
-    let mut body = std::pin::pin!(body);
     while let Some(chunk) = body.next().await {
         let mut chunk =
             chunk.map_err(|error| Problem::new(Kind::InvalidRequest, format!("the body broke off: {error}")))?;
         if bytes.len() + chunk.remaining() > limit {
+            drain(body).await;
             return Err(too_large());
         }
         while chunk.has_remaining() {
@@ -66,7 +73,20 @@ async fn read(
     Ok(bytes)
 }
 
+async fn drain(mut body: std::pin::Pin<&mut impl Stream<Item = Result<impl Buf, warp::Error>>>) {
+    let mut drained = 0;
+    while drained < DRAINED
+        && let Ok(Some(Ok(chunk))) = tokio::time::timeout(DRAIN_PAUSE, body.next()).await
+    {
+        drained += chunk.remaining();
+    }
+}
+
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // serde reads a struct from an array, too: fields by position are no part of this API.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Problem::field("body", "invalid type: sequence, expected an object"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -6,6 +6,7 @@ mod assets;
 pub mod auth;
 mod body;
 mod client_ip;
+mod conditional;
 mod cors;
 mod limit;
 mod operations;

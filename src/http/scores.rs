@@ -1,16 +1,17 @@
 //! `/scores`: the board, its stream, updates and what became of them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::SystemTime;
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use scorewire_core::domain::{BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, UpdateId, UserId};
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use scorewire_core::domain::{
+    BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, Subject, UpdateId, UserId,
+};
 use scorewire_core::ports::{Acceptance, NewUpdate, QueuedState, QueuedUpdate, UpdateIdentity, UpdateRecord};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
-use super::{App, Call, Response, json_response};
+use super::{App, Call, Response, conditional, json_response};
 use crate::live::{self, Cursor};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -41,34 +42,7 @@ pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem
         let rows = app.wiring.rankings.page(&board, page.offset, limit).await?;
         serde_json::to_vec(&rows).unwrap_or_default().into()
     };
-    let mut hash = DefaultHasher::new();
-    body.hash(&mut hash);
-    let etag = HeaderValue::from_str(&format!("\"{:016x}\"", hash.finish()))
-        .unwrap_or_else(|_| unreachable!("hexadecimal digits are a header value"));
-    let mut response = if matches_etag(call.headers, &etag) {
-        let mut response = Response::default();
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response
-    } else {
-        let mut response = Response::new(body.into());
-        response.headers_mut().insert(header::CONTENT_TYPE, super::JSON);
-        response
-    };
-    response.headers_mut().insert(header::ETAG, etag);
-    response.headers_mut().insert(header::CACHE_CONTROL, REVALIDATE);
-    Ok(response)
-}
-
-/// Weak comparison (RFC 9110, 13.1.2): a proxy may have weakened the tag.
-pub(super) fn matches_etag(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    let ours = etag.to_str().unwrap_or_default();
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|theirs| theirs == "*" || theirs.strip_prefix("W/").unwrap_or(theirs) == ours)
+    Ok(conditional::respond(call.headers, body, super::JSON, REVALIDATE))
 }
 
 #[derive(Default, Deserialize)]
@@ -121,15 +95,7 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
         return Err(Problem::field("increment", detail));
     }
     caller.must_own(user)?;
-    let identity = match call.headers.get(IDEMPOTENCY_KEY) {
-        None => UpdateIdentity::Keyless,
-        Some(key) => {
-            let key = key.to_str().unwrap_or_default();
-            let id = UpdateId::keyed(&caller.subject, key)
-                .map_err(|e| Problem::new(Kind::InvalidRequest, format!("Idempotency-Key: {e}")))?;
-            UpdateIdentity::Keyed(id)
-        }
-    };
+    let identity = identity(call, &caller.subject)?;
     let allowance = app.limits.check_subject(&caller.subject)?;
     let accepted = app.acceptor.accept(NewUpdate {
         identity,
@@ -168,6 +134,18 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
         allowance.write(headers);
     }
     Ok(response)
+}
+
+fn identity(call: &Call<'_>, subject: &Subject) -> Result<UpdateIdentity, Problem> {
+    let invalid = |why: String| Problem::new(Kind::InvalidRequest, format!("Idempotency-Key: {why}"));
+    let mut keys = call.headers.get_all(IDEMPOTENCY_KEY).iter();
+    match (keys.next(), keys.next()) {
+        (None, _) => Ok(UpdateIdentity::Keyless),
+        (Some(key), None) => UpdateId::keyed(subject, key.to_str().unwrap_or_default())
+            .map(UpdateIdentity::Keyed)
+            .map_err(|e| invalid(e.to_string())),
+        (Some(_), Some(_)) => Err(invalid("send one key".to_owned())),
+    }
 }
 
 #[derive(Serialize)]

@@ -94,7 +94,9 @@ pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem
 /// `GET /users/{id}`: a user and where it stands.
 pub(super) async fn find(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let unknown = || Problem::new(Kind::NotFound, "no user has this id");
-    let id = call.parameter.parse().ok().and_then(|id| UserId::parse(id).ok()).ok_or_else(unknown)?;
+    let id = call.parameter.parse().ok().and_then(|id| UserId::parse(id).ok());
+    // One spelling: +7 and 07 are no ids.
+    let id = id.filter(|id| id.to_string() == call.parameter).ok_or_else(unknown)?;
     let user = app.wiring.roster.find_user(id).await?.ok_or_else(unknown)?;
     let board = BoardId::main();
     let row = app.wiring.rankings.row(&board, id).await?;

@@ -146,14 +146,19 @@ impl TestApp {
         Stream::new(request.send().await.expect("an answer"))
     }
 
-    /// Stops the server after checking what must hold at every end: nothing is left undone, no viewer leaks, and
-    /// the rankings are those of the ledger.
-    pub(crate) async fn finish(self) -> tempfile::TempDir {
+    /// Waits until everything accepted is decided, published and acknowledged.
+    pub(crate) async fn settled(&self) {
         eventually("an empty queue", || async {
             let stats = self.server.wiring.queue.stats(JobKind::Scores).await.expect("statistics");
             (stats.depth == 0).then_some(())
         })
         .await;
+    }
+
+    /// Stops the server after checking what must hold at every end: nothing is left undone, no viewer leaks, and
+    /// the rankings are those of the ledger.
+    pub(crate) async fn finish(self) -> tempfile::TempDir {
+        self.settled().await;
         eventually("viewers to be gone", || async { (self.server.wiring.metrics.viewers.get() == 0).then_some(()) })
             .await;
         let board = BoardId::main();

@@ -144,11 +144,11 @@ impl Committer {
         self.metrics.duplicates.inc_by(applied.duplicates);
         #[expect(clippy::cast_precision_loss, reason = "a batch has far fewer than 2^52 updates")]
         self.metrics.commit_size.observe(batch.len() as f64);
-        for update in batch {
-            tracing::debug!(update = %update.id, request = %update.request, "decided");
-        }
         for (board, standings) in by_board(&applied.standings) {
             self.when_available(|| self.rankings.publish(board, &standings)).await?;
+        }
+        for update in batch {
+            tracing::debug!(update = %update.id, request = %update.request, "decided and published");
         }
         Ok(())
     }

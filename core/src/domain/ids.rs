@@ -107,7 +107,7 @@ impl UpdateId {
     /// # Errors
     /// [`IdError::IdempotencyKey`] when the key is empty, over 128 characters or not visible ASCII.
     pub fn keyed(subject: &Subject, key: &str) -> Result<Self, IdError> {
-        if key.is_empty() || key.len() > 128 || !key.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        if key.is_empty() || key.len() > 128 || !key.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(IdError::IdempotencyKey);
         }
         let mut hash = Sha256::new();
@@ -164,6 +164,7 @@ mod tests {
         assert_eq!(id(&ann, ""), Err(IdError::IdempotencyKey));
         assert_eq!(id(&ann, &"x".repeat(129)), Err(IdError::IdempotencyKey));
         assert_eq!(id(&ann, "tab\there"), Err(IdError::IdempotencyKey));
+        assert_eq!(id(&ann, "two words"), Err(IdError::IdempotencyKey));
     }
 
     #[test]

@@ -50,11 +50,7 @@ impl SqliteLedger {
     /// # Errors
     /// The statement's text with the database's error.
     pub async fn prepare_all(&self) -> Result<(), String> {
-        use sqlx::{Executor, SqlSafeStr};
-        for statement in sql::ALL {
-            self.file.writer.prepare(statement.into_sql_str()).await.map_err(|e| format!("{statement}: {e}"))?;
-        }
-        Ok(())
+        self.file.prepare_all(&sql::ALL).await
     }
 }
 

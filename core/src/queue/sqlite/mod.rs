@@ -103,11 +103,7 @@ impl SqliteQueue {
     /// # Errors
     /// The statement's text with the database's error.
     pub async fn prepare_all(&self) -> Result<(), String> {
-        use sqlx::{Executor, SqlSafeStr};
-        for statement in sql::ALL {
-            self.file.writer.prepare(statement.into_sql_str()).await.map_err(|e| format!("{statement}: {e}"))?;
-        }
-        Ok(())
+        self.file.prepare_all(&sql::ALL).await
     }
 
     fn wake(&self, kind: JobKind) -> &Arc<Notify> {
@@ -150,7 +146,7 @@ impl Queue for SqliteQueue {
             .await
             .map_err(failed(OPERATION))?;
         match row {
-            Some(row) => dead_update(&row).map(Some).map_err(failed(OPERATION)),
+            Some(row) => dead_update(id, &row).map_err(failed(OPERATION)),
             None => self.waiting(id).await,
         }
     }
@@ -242,15 +238,17 @@ fn failure_text(result: &str) -> String {
         .unwrap_or_else(|| result.to_owned())
 }
 
-fn dead_update(row: &SqliteRow) -> Result<QueuedUpdate, sqlx::Error> {
-    let update: ScoreUpdate = serde_json::from_str(row.try_get("payload")?).map_err(unreadable)?;
-    Ok(QueuedUpdate {
+/// `None` for a parked job that could not be read: it is under the job's id, which is no update's.
+fn dead_update(id: &UpdateId, row: &SqliteRow) -> Result<Option<QueuedUpdate>, sqlx::Error> {
+    let update = serde_json::from_str::<ScoreUpdate>(row.try_get("payload")?).ok();
+    let Some(update) = update.filter(|update| update.id == *id) else { return Ok(None) };
+    Ok(Some(QueuedUpdate {
         update,
         state: QueuedState::Dead,
         attempts: row.try_get("attempts")?,
         last_error: Some(row.try_get("reason")?),
         died_at: Some(Micros(row.try_get("died_at")?)),
-    })
+    }))
 }
 
 fn rejected(operation: &'static str, error: impl std::error::Error + Send + Sync + 'static) -> PortError {
