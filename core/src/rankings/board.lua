@@ -18,19 +18,20 @@ end
 -- Takes the standing whose arguments begin at i, if its version is newer; returns the score held before.
 local function take(i)
   local user, version, score, member = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local held, old = redis.call('HGET', KEYS[5], user), '0'
+  local held, old, old_member = redis.call('HGET', KEYS[5], user), '0', nil
   if held then
     local held_version, held_score, held_member = string.match(held, '^(%S+) (%S+) (%S+) ')
     if tonumber(held_version) >= tonumber(version) then
       return nil
     end
-    if held_member ~= member then
-      redis.call('ZREM', KEYS[4], held_member)
-    end
-    old = held_score
+    old, old_member = held_score, held_member
+  end
+  -- First the write that needs memory: a full Redis refuses it, and the script ends before it changed anything.
+  redis.call('HSET', KEYS[5], user, table.concat({ version, score, member, ARGV[i + 4] }, ' '))
+  if old_member and old_member ~= member then
+    redis.call('ZREM', KEYS[4], old_member)
   end
   redis.call('ZADD', KEYS[4], score, member)
-  redis.call('HSET', KEYS[5], user, table.concat({ version, score, member, ARGV[i + 4] }, ' '))
   return old
 end
 

@@ -42,6 +42,8 @@ if news > 0 then
   if top then
     messages[#messages + 1] = { 'top', top }
   end
-  append(messages)
+  if #messages > 0 then
+    append(messages)
+  end
 end
 return { int(news) }

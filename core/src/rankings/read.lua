@@ -11,6 +11,7 @@ end
 local result = { 'built' }
 if ARGV[9] == 'snapshot' then
   open()
+  keep()
   return { 'built', topic.epoch, int(topic.top), redis.call('HGET', KEYS[3], 'top') or '[]' }
 elseif ARGV[9] == 'page' and ARGV[11] ~= '0' then
   local first = tonumber(ARGV[10])

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// For opening a connection.
 pub(super) const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// For one answer; the library's default of 500 ms is shorter than a fork or an fsync can take.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between attempts to connect: doubled from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 

@@ -4,6 +4,7 @@
 -- Result: epoch, offset of the newest message, then 'epoch-changed', 'ahead', 'too-old' or 'kept',
 --         then of each message its offset, time, event, data
 open()
+keep()
 local kept = evict()
 local result = { topic.epoch, int(topic.top) }
 local behind = topic.top - tonumber(ARGV[8])
@@ -15,7 +16,7 @@ elseif behind > kept then
   result[3] = 'too-old'
 else
   result[3] = 'kept'
-  if behind > 0 then
+  if behind > 0 and ARGV[9] ~= '0' then
     local offset = topic.top - behind
     local rows = redis.call('XRANGE', KEYS[2], int(offset + 1) .. '-0', '+', 'COUNT', ARGV[9])
     for _, row in ipairs(rows) do

@@ -7,5 +7,9 @@ local messages = {}
 for i = 7, #ARGV, 2 do
   messages[#messages + 1] = { ARGV[i], ARGV[i + 1] }
 end
-append(messages)
+if #messages > 0 then
+  append(messages)
+else
+  keep()
+end
 return { topic.epoch, int(topic.top) }

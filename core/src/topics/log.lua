@@ -14,6 +14,8 @@ end
 
 local topic = {}
 
+-- Whoever follows a topic keeps it alive. Never the first write of a script that takes something: a full Redis refuses
+-- a script at its first write that needs memory, unless it wrote anything before.
 local function keep()
   redis.call('PEXPIRE', KEYS[1], ARGV[5])
   redis.call('PEXPIRE', KEYS[2], ARGV[5])
@@ -36,7 +38,6 @@ local function open()
   topic.now = math.max(tonumber(time[1]) * 1000000 + tonumber(time[2]), tonumber(held[3] or '0'))
   if held[1] and held[5] == ARGV[1] and (held[2] == '0' or redis.call('EXISTS', KEYS[2]) == 1) then
     topic.epoch, topic.top, topic.forgotten = held[1], tonumber(held[2]), tonumber(held[4])
-    keep()
   else
     begin()
   end
@@ -74,11 +75,8 @@ local function head()
   return topic.epoch .. ' ' .. int(topic.top + 1) .. ' ' .. int(topic.now)
 end
 
--- Appends messages { event, data } and announces them together.
+-- Appends messages { event, data }, at least one, and announces them together.
 local function append(messages)
-  if #messages == 0 then
-    return
-  end
   local at, lines = int(topic.now), { head() }
   for i, message in ipairs(messages) do
     topic.top = topic.top + 1

@@ -3,6 +3,7 @@
 -- ARGV[7] Unix second
 -- Result: epoch, offset of the newest message, then 'too-old', or 'kept' and the offset of the place
 open()
+keep()
 local kept = evict()
 local second = tonumber(ARGV[7])
 if second <= math.floor(topic.forgotten / 1000000) then
