@@ -3,6 +3,7 @@
 //! - [`domain`]: nouns and rules, no IO, no clock
 //! - [`ports`]: traits with their obligations
 //! - [`ledger`], [`queue`], [`rankings`], [`topics`]: adapters, each folder one port
+//! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock

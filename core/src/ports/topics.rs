@@ -13,9 +13,10 @@ use crate::domain::{Epoch, Lost, Message, NewMessage, Position, TopicName};
 pub struct Announcement {
     /// The topic.
     pub topic: TopicName,
-    /// Its life.
+    /// Its life now.
     pub epoch: Epoch,
-    /// Consecutive messages, oldest first.
+    /// Consecutive messages, oldest first. None at all says "look again": announcements may have been missed or
+    /// the topic began a new life, so whoever follows it should read what comes after its own place.
     pub messages: Arc<[Arc<Message>]>,
 }
 
@@ -23,7 +24,9 @@ pub struct Announcement {
 ///
 /// Obligations: append and announce are one atomic step per topic; offsets within an epoch have no holes; a
 /// replay is whole or refused; time never runs backwards within a topic. Announcements may be lost (a slow
-/// listener, a dead connection): a listener compares offsets and reads what it missed.
+/// listener, a dead connection): a listener compares offsets and reads what it missed. When an adapter's own source
+/// of announcements was interrupted, it announces no messages for every topic asked for before, so that listeners
+/// of an idle topic look too. An append that failed as unavailable may have taken place.
 #[async_trait]
 pub trait Topics: Send + Sync {
     /// Appends messages and announces them.

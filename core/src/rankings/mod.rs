@@ -2,5 +2,7 @@
 
 mod memory;
 mod messages;
+mod redis;
 
+pub use self::redis::{Building, RedisRankings, Superseded, Unbuilt};
 pub use memory::MemoryRankings;

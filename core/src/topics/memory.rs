@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use crate::domain::{Epoch, Lost, Message, NewMessage, Position, Ring, RingLimits, TopicName};
+use super::random_epoch;
+use crate::domain::{Lost, Message, NewMessage, Position, Ring, RingLimits, TopicName};
 use crate::ports::{Announcement, Clock, PortError, Topics};
 
 /// Announcements a slow listener may lag behind before it has to read the topic instead.
@@ -58,12 +59,6 @@ impl MemoryTopics {
     fn ring<'a>(&self, rings: &'a mut HashMap<TopicName, Ring>, topic: &TopicName) -> &'a mut Ring {
         rings.entry(topic.clone()).or_insert_with(|| Ring::new(random_epoch(), self.limits, self.clock.now()))
     }
-}
-
-/// 64 random bits in base 16: two lives of a topic do not meet under one name.
-fn random_epoch() -> Epoch {
-    let text = format!("{:016x}", rand::random::<u64>());
-    Epoch::parse(&text).unwrap_or_else(|_| unreachable!("sixteen hexadecimal digits are an epoch"))
 }
 
 #[async_trait]

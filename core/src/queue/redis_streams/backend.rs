@@ -30,11 +30,11 @@ use apalis_core::task::status::Status;
 use apalis_core::task::task_id::TaskId;
 use apalis_core::worker::context::WorkerContext;
 use redis::RedisResult;
-use redis::aio::ConnectionManager;
 use ulid::Ulid;
 
 use super::keys::Keys;
 use super::scripts::Scripts;
+use crate::redis::RedisHandle;
 
 /// The consumer group of every worker of a queue.
 pub(super) const GROUP: &str = "workers";
@@ -167,7 +167,7 @@ type Handed = (String, String, Vec<u8>, usize, u32);
 /// The state behind a worker's polls.
 #[derive(Clone)]
 pub(super) struct StreamsPersistence {
-    pub(super) redis: ConnectionManager,
+    pub(super) redis: RedisHandle,
     pub(super) keys: Keys,
     pub(super) scripts: Arc<Scripts>,
     pub(super) config: StreamsConfig,
@@ -183,7 +183,7 @@ const CRASHES: u32 = 5;
 
 impl StreamsPersistence {
     pub(super) fn new(
-        redis: ConnectionManager,
+        redis: RedisHandle,
         keys: Keys,
         scripts: Arc<Scripts>,
         config: StreamsConfig,
@@ -214,7 +214,7 @@ impl StreamsPersistence {
         for (entry, job, outcome, reason) in &settled {
             call.arg(entry).arg(job).arg(*outcome).arg(reason);
         }
-        call.invoke_async::<i64>(&mut self.redis).await.map(|_| ())
+        self.redis.call(|mut redis| async move { call.invoke_async::<i64>(&mut redis).await }).await.map(|_| ())
     }
 
     fn task(&self, job: &str, payload: Vec<u8>, attempts: usize) -> Result<Task<Vec<u8>>, StreamsError> {
@@ -229,10 +229,10 @@ impl Persistence for StreamsPersistence {
     type Error = StreamsError;
 
     async fn register(&mut self, _: &WorkerContext) -> Result<(), StreamsError> {
-        let created: RedisResult<()> = redis::cmd("XGROUP")
-            .arg(&["CREATE", &self.keys.stream, GROUP, "0", "MKSTREAM"])
-            .query_async(&mut self.redis)
-            .await;
+        let mut create = redis::cmd("XGROUP");
+        create.arg(&["CREATE", &self.keys.stream, GROUP, "0", "MKSTREAM"]);
+        let created: RedisResult<()> =
+            self.redis.call(|mut redis| async move { create.query_async(&mut redis).await }).await;
         match created {
             // Another worker made it.
             Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
@@ -246,7 +246,7 @@ impl Persistence for StreamsPersistence {
         for chunk in entries.chunks(500) {
             let mut claim = redis::cmd("XCLAIM");
             claim.arg(&self.keys.stream).arg(GROUP).arg(worker.name()).arg(0).arg(chunk).arg("JUSTID");
-            claim.query_async::<()>(&mut self.redis).await?;
+            self.redis.call(|mut redis| async move { claim.query_async::<()>(&mut redis).await }).await?;
         }
         Ok(())
     }
@@ -254,18 +254,11 @@ impl Persistence for StreamsPersistence {
     async fn fetch_next(&mut self, worker: &WorkerContext) -> Result<Vec<Task<Vec<u8>>>, StreamsError> {
         let look = self.look.swap(false, std::sync::atomic::Ordering::Relaxed);
         let silence = if look { self.config.silence.as_millis().to_string() } else { String::new() };
-        let handed: Vec<Handed> = self
-            .scripts
-            .fetch
-            .key(&self.keys.stream)
-            .key(&self.keys.delayed)
-            .arg(&self.keys.base)
-            .arg(GROUP)
-            .arg(worker.name())
-            .arg(self.config.batch)
-            .arg(silence)
-            .invoke_async(&mut self.redis)
-            .await?;
+        let mut fetch = self.scripts.fetch.key(&self.keys.stream);
+        fetch.key(&self.keys.delayed).arg(&self.keys.base).arg(GROUP).arg(worker.name());
+        fetch.arg(self.config.batch).arg(silence);
+        let handed: Vec<Handed> =
+            self.redis.call(|mut redis| async move { fetch.invoke_async(&mut redis).await }).await?;
         let mut tasks = Vec::with_capacity(handed.len());
         for (entry, job, payload, attempts, crashes) in handed {
             if crashes >= CRASHES {
@@ -307,6 +300,6 @@ impl Persistence for StreamsPersistence {
             pipe.hset_multiple(self.keys.job(&job), &[("payload", &task.args[..]), ("attempts", b"0")]).ignore();
             pipe.xadd(&self.keys.stream, "*", &[("job", &job)]).ignore();
         }
-        Ok(pipe.query_async(&mut self.redis).await?)
+        Ok(self.redis.call(|mut redis| async move { pipe.query_async(&mut redis).await }).await?)
     }
 }

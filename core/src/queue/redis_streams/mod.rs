@@ -15,8 +15,7 @@ use apalis_core::backend::ext::poll_strategy::{PollWith, StreamStrategy};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
-use redis::aio::ConnectionManager;
-use redis::{AsyncCommands, Client, RedisResult};
+use redis::{AsyncCommands, RedisResult};
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
@@ -29,7 +28,7 @@ use crate::ports::{
     Acceptance, Clock, DeadLetter, FailureKind, JobKind, NewUpdate, PortError, Queue, QueueStats, QueuedState,
     QueuedUpdate, UpdateIdentity,
 };
-use crate::redis::{RedisHandle, failed};
+use crate::redis::{RedisHandle, port_error};
 
 /// The apalis backend a worker of this queue runs on.
 pub type StreamsJobs = PollWith<RedisStreams<RawPayload, RawCodec>, StreamStrategy<BoxStream<'static, ()>>>;
@@ -39,8 +38,7 @@ const CONSUMER_KEPT: Duration = Duration::from_secs(600);
 
 /// The queue on Redis Streams.
 pub struct RedisQueue {
-    redis: ConnectionManager,
-    client: Client,
+    redis: RedisHandle,
     keys: Keys,
     scripts: Arc<Scripts>,
     clock: Arc<dyn Clock>,
@@ -64,8 +62,7 @@ impl RedisQueue {
     #[must_use]
     pub fn new(handle: &RedisHandle, config: StreamsConfig, retention: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
-            redis: handle.connection(),
-            client: handle.client(),
+            redis: handle.clone(),
             keys: Keys::new(handle.prefix(), JobKind::Scores.name()),
             scripts: Arc::new(Scripts::new()),
             clock,
@@ -92,21 +89,25 @@ impl RedisQueue {
             self.config,
             judge,
         );
-        let wakes = wake::wakes(self.client.clone(), self.keys.stream.clone());
+        let wakes = wake::wakes(self.redis.client(), self.keys.stream.clone());
         JobSource::Streams(Box::new(RedisStreams::new(persistence, RawCodec).poll_with_stream(wakes)))
     }
 
     async fn waiting(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
         const OPERATION: &str = "look up a queued update";
-        let mut redis = self.redis.clone();
-        let indexed: Option<String> = redis.get(self.keys.key(id.as_str())).await.map_err(failed(OPERATION))?;
+        let failed = |e| port_error(OPERATION, e);
+        let key = self.keys.key(id.as_str());
+        let indexed: Option<String> =
+            self.redis.call(|mut redis| async move { redis.get(key).await }).await.map_err(failed)?;
         let Some(job) = indexed.and_then(|held| held.get(32..).map(JobId::new)).or_else(|| id.job()) else {
             return Ok(None);
         };
-        let held: (Option<Vec<u8>>, Option<u32>, Option<String>) = redis
-            .hmget(self.keys.job(job.as_str()), &["payload", "attempts", "error"])
+        let key = self.keys.job(job.as_str());
+        let held: (Option<Vec<u8>>, Option<u32>, Option<String>) = self
+            .redis
+            .call(|mut redis| async move { redis.hmget(key, &["payload", "attempts", "error"]).await })
             .await
-            .map_err(failed(OPERATION))?;
+            .map_err(failed)?;
         let (Some(payload), attempts, error) = held else { return Ok(None) };
         let payload = JobPayload::decode(&payload).map_err(|e| PortError::new(OPERATION, FailureKind::Corrupt, e))?;
         let attempts = attempts.unwrap_or_default();
@@ -121,12 +122,17 @@ impl RedisQueue {
     }
 
     async fn forget_consumers(&self) -> RedisResult<u64> {
-        let mut redis = self.redis.clone();
-        let known: redis::streams::StreamInfoConsumersReply = redis.xinfo_consumers(&self.keys.stream, GROUP).await?;
+        let stream = &self.keys.stream;
+        let known: redis::streams::StreamInfoConsumersReply =
+            self.redis.call(|mut redis| async move { redis.xinfo_consumers(stream, GROUP).await }).await?;
         let mut forgotten = 0;
         for consumer in known.consumers {
             if consumer.pending == 0 && consumer.idle as u128 > CONSUMER_KEPT.as_millis() {
-                let _: u64 = redis.xgroup_delconsumer(&self.keys.stream, GROUP, &consumer.name).await?;
+                let name = &consumer.name;
+                let forget = |mut redis: redis::aio::MultiplexedConnection| async move {
+                    redis.xgroup_delconsumer::<_, _, _, u64>(stream, GROUP, name).await
+                };
+                self.redis.call(forget).await?;
                 forgotten += 1;
             }
         }
@@ -152,7 +158,11 @@ impl Queue for RedisQueue {
             call.arg(keyed).arg(fingerprint).arg(json(&update));
             ids.push(id);
         }
-        let answers: Vec<String> = call.invoke_async(&mut self.redis.clone()).await.map_err(failed(OPERATION))?;
+        let answers: Vec<String> = self
+            .redis
+            .call(|mut redis| async move { call.invoke_async(&mut redis).await })
+            .await
+            .map_err(|e| port_error(OPERATION, e))?;
         Ok(ids
             .into_iter()
             .zip(answers)
@@ -166,8 +176,12 @@ impl Queue for RedisQueue {
 
     async fn find_update(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
         const OPERATION: &str = "look up a dead letter";
-        let buried: Option<String> =
-            self.redis.clone().hget(&self.keys.dead, id.as_str()).await.map_err(failed(OPERATION))?;
+        let dead = &self.keys.dead;
+        let buried: Option<String> = self
+            .redis
+            .call(|mut redis| async move { redis.hget(dead, id.as_str()).await })
+            .await
+            .map_err(|e| port_error(OPERATION, e))?;
         let Some(buried) = buried else { return self.waiting(id).await };
         let corrupt = |e: serde_json::Error| PortError::new(OPERATION, FailureKind::Corrupt, e);
         let buried: Buried = serde_json::from_str(&buried).map_err(corrupt)?;
@@ -185,8 +199,11 @@ impl Queue for RedisQueue {
     async fn delay(&self, job: &JobId, wait: Duration) -> Result<(), PortError> {
         let now_ms = self.clock.now().0 / 1_000;
         let due = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-        let mut redis = self.redis.clone();
-        redis.hset::<_, _, _, ()>(self.keys.job(job.as_str()), "due", due).await.map_err(failed("delay a job"))
+        let key = self.keys.job(job.as_str());
+        self.redis
+            .call(|mut redis| async move { redis.hset::<_, _, _, ()>(key, "due", due).await })
+            .await
+            .map_err(|e| port_error("delay a job", e))
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
@@ -202,7 +219,10 @@ impl Queue for RedisQueue {
             };
             pipe.hset_nx(&self.keys.dead, &letter.id, json(&buried)).ignore();
         }
-        pipe.query_async(&mut self.redis.clone()).await.map_err(failed("park a dead letter"))
+        self.redis
+            .call(|mut redis| async move { pipe.query_async(&mut redis).await })
+            .await
+            .map_err(|e| port_error("park a dead letter", e))
     }
 
     async fn stats(&self, _: JobKind) -> Result<QueueStats, PortError> {
@@ -213,7 +233,10 @@ impl Queue for RedisQueue {
             .xrange_count(&self.keys.stream, "-", "+", 1)
             .zrange(&self.keys.delayed, 0, 0);
         let (queued, delayed, dead, first, waiting): (u64, u64, u64, redis::streams::StreamRangeReply, Vec<String>) =
-            pipe.query_async(&mut self.redis.clone()).await.map_err(failed("count queued jobs"))?;
+            self.redis
+                .call(|mut redis| async move { pipe.query_async(&mut redis).await })
+                .await
+                .map_err(|e| port_error("count queued jobs", e))?;
         let queued_job = first.ids.first().and_then(|entry| entry.get::<String>("job"));
         // A job's id is a ULID: its first part is when it was accepted.
         let accepted_ms = queued_job
@@ -231,14 +254,14 @@ impl Queue for RedisQueue {
         match self.forget_consumers().await {
             // No worker has made the group yet.
             Err(error) if matches!(error.code(), Some("NOGROUP" | "ERR")) => Ok(0),
-            other => other.map(|_| 0).map_err(failed("forget silent consumers")),
+            other => other.map(|_| 0).map_err(|e| port_error("forget silent consumers", e)),
         }
     }
 }
 
 /// Cuts a suspect in half, or parks its only update. What can not be read is handed out: the handler parks it whole.
 async fn judge(
-    mut redis: ConnectionManager,
+    redis: RedisHandle,
     keys: Keys,
     scripts: Arc<Scripts>,
     now: Micros,
@@ -261,7 +284,8 @@ async fn judge(
             attempts: suspect.crashes,
             died_at: now,
         };
-        redis.hset_nx::<_, _, _, ()>(&keys.dead, update.id.as_str(), json(&buried)).await?;
+        let (dead, id, buried) = (&keys.dead, update.id.as_str(), json(&buried));
+        redis.call(|mut redis| async move { redis.hset_nx::<_, _, _, ()>(dead, id, buried).await }).await?;
     } else {
         let mut head = payload.updates;
         let tail = head.split_off(head.len() / 2);
@@ -278,7 +302,7 @@ async fn judge(
             call.arg(id.as_str()).arg(crate::domain::hex(&fingerprint.0));
         }
     }
-    call.invoke_async::<i64>(&mut redis).await?;
+    redis.call(|mut redis| async move { call.invoke_async::<i64>(&mut redis).await }).await?;
     Ok(true)
 }
 

@@ -1,0 +1,63 @@
+//! The names of keys and channels: the only place that builds them.
+//!
+//! The text in braces decides the hash slot, so that one script may touch all keys of a board and its topic.
+//!
+//! | key | type | holds |
+//! |---|---|---|
+//! | `{<prefix>b:<board>}topic` | hash | `epoch`, `top`, `latest`, `forgotten`, `run` of the board's topic |
+//! | `{<prefix>b:<board>}log` | stream | its messages, ids `<offset>-0`: `t` time in µs, `e` event, `d` data |
+//! | `{<prefix>b:<board>}board` | hash | `schema` (the marker of a whole board), `top` as last told, `building` |
+//! | `{<prefix>b:<board>}order` | sorted set | score → time and user, so that ties are in order |
+//! | `{<prefix>b:<board>}users` | hash | user id → `<version> <score> <member> <name as JSON>` |
+//! | `{<prefix>t:<topic>}topic`, `…log` | | the same of a topic without a board |
+//!
+//! Channel of a topic: `<prefix>a:<database>:<topic>`.
+
+use crate::domain::{BoardId, TopicName};
+
+use super::RedisHandle;
+
+/// Keys and channel of a topic.
+pub(crate) struct TopicKeys {
+    pub(crate) topic: String,
+    pub(crate) log: String,
+    pub(crate) channel: String,
+}
+
+/// Keys of a board beside those of its topic.
+pub(crate) struct BoardKeys {
+    pub(crate) topic: TopicKeys,
+    pub(crate) board: String,
+    pub(crate) order: String,
+    pub(crate) users: String,
+}
+
+impl RedisHandle {
+    pub(crate) fn topic_keys(&self, topic: &TopicName) -> TopicKeys {
+        let tag = match topic.board() {
+            Some(board) => self.board_tag(&board),
+            None => format!("{{{}t:{topic}}}", self.prefix()),
+        };
+        let channel = format!("{}{topic}", self.channels());
+        TopicKeys { topic: format!("{tag}topic"), log: format!("{tag}log"), channel }
+    }
+
+    pub(crate) fn board_keys(&self, board: &BoardId) -> BoardKeys {
+        let tag = self.board_tag(board);
+        BoardKeys {
+            topic: self.topic_keys(&TopicName::of_board(board)),
+            board: format!("{tag}board"),
+            order: format!("{tag}order"),
+            users: format!("{tag}users"),
+        }
+    }
+
+    /// What the channels of all our topics begin with.
+    pub(crate) fn channels(&self) -> String {
+        format!("{}a:{}:", self.prefix(), self.database())
+    }
+
+    fn board_tag(&self, board: &BoardId) -> String {
+        format!("{{{}b:{board}}}", self.prefix())
+    }
+}

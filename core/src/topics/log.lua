@@ -1,0 +1,90 @@
+-- Library of every script that touches a topic: its state, its log and its announcements.
+--
+-- KEYS[1] hash of the topic: epoch, top (offset of the newest message ever), latest (its time in µs),
+--         forgotten (time of the newest message no longer kept, or when the life began), run (id of the server's life)
+-- KEYS[2] stream of its messages: ids <offset>-0, fields t (µs), e (event), d (one line of JSON)
+-- ARGV[1] run id of this server   ARGV[2] epoch to begin with, if one must begin
+-- ARGV[3] messages kept at most   ARGV[4] age kept at most, in µs   ARGV[5] life of unused keys, in ms
+-- ARGV[6] channel
+
+-- Lua would write large integers as 1e+15.
+local function int(n)
+  return string.format('%.0f', n)
+end
+
+local topic = {}
+
+-- Whoever follows a topic keeps it alive. Never the first write of a script that takes something: a full Redis refuses
+-- a script at its first write that needs memory, unless it wrote anything before.
+local function keep()
+  redis.call('PEXPIRE', KEYS[1], ARGV[5])
+  redis.call('PEXPIRE', KEYS[2], ARGV[5])
+end
+
+-- Begins a new life: cursors of the old one are refused from now on.
+local function begin()
+  redis.call('DEL', KEYS[1], KEYS[2])
+  topic.epoch, topic.top, topic.forgotten = ARGV[2], 0, topic.now
+  redis.call('HSET', KEYS[1], 'epoch', topic.epoch, 'top', '0', 'latest', int(topic.now),
+    'forgotten', int(topic.now), 'run', ARGV[1])
+  keep()
+end
+
+-- Reads the topic. A log that is gone, or a server that was restarted and may have lost its last writes, ends the
+-- old life: the same offset would otherwise name two different messages.
+local function open()
+  local time = redis.call('TIME')
+  local held = redis.call('HMGET', KEYS[1], 'epoch', 'top', 'latest', 'forgotten', 'run')
+  topic.now = math.max(tonumber(time[1]) * 1000000 + tonumber(time[2]), tonumber(held[3] or '0'))
+  if held[1] and held[5] == ARGV[1] and (held[2] == '0' or redis.call('EXISTS', KEYS[2]) == 1) then
+    topic.epoch, topic.top, topic.forgotten = held[1], tonumber(held[2]), tonumber(held[4])
+  else
+    begin()
+  end
+end
+
+-- Forgets messages over the limits; returns how many are kept.
+local function evict()
+  local length, gone, from = redis.call('XLEN', KEYS[2]), 0, '-'
+  local most, age = tonumber(ARGV[3]), tonumber(ARGV[4])
+  local count, over = math.max(length - most, 0) + 1, true
+  while over do
+    local rows = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', int(count))
+    over = #rows == count
+    for _, row in ipairs(rows) do
+      local at = tonumber(row[2][2])
+      if length - gone <= most and topic.now - at <= age then
+        over = false
+        break
+      end
+      gone = gone + 1
+      topic.forgotten = at
+      from = int(topic.top - length + gone + 1) .. '-0'
+    end
+    count = 64
+  end
+  if gone > 0 then
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', from)
+    redis.call('HSET', KEYS[1], 'forgotten', int(topic.forgotten))
+  end
+  return length - gone
+end
+
+-- What an announcement begins with; lines of `<event> <data>` follow. None at all says "look again".
+local function head()
+  return topic.epoch .. ' ' .. int(topic.top + 1) .. ' ' .. int(topic.now)
+end
+
+-- Appends messages { event, data }, at least one, and announces them together.
+local function append(messages)
+  local at, lines = int(topic.now), { head() }
+  for i, message in ipairs(messages) do
+    topic.top = topic.top + 1
+    redis.call('XADD', KEYS[2], int(topic.top) .. '-0', 't', at, 'e', message[1], 'd', message[2])
+    lines[i + 1] = message[1] .. ' ' .. message[2]
+  end
+  redis.call('HSET', KEYS[1], 'top', int(topic.top), 'latest', at)
+  evict()
+  keep()
+  redis.call('PUBLISH', ARGV[6], table.concat(lines, '\n'))
+end
