@@ -16,5 +16,7 @@ mod contracts;
 mod faults;
 mod house_rules;
 mod live;
+#[path = "../core/tests/support/redis.rs"]
+mod redis_server;
 mod replay;
 mod support;

@@ -2,15 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use scorewire_core::domain::{Micros, RingLimits};
+use scorewire_core::domain::{BoardId, Micros, RingLimits};
 use scorewire_core::ledger::SqliteLedger;
 use scorewire_core::ports::{Clock, Queue, SystemClock, Topics};
-use scorewire_core::queue::SqliteQueue;
-use scorewire_core::rankings::MemoryRankings;
-use scorewire_core::topics::MemoryTopics;
+use scorewire_core::queue::redis_streams::backend::StreamsConfig;
+use scorewire_core::queue::{RedisQueue, SqliteQueue};
+use scorewire_core::rankings::{MemoryRankings, RedisRankings};
+use scorewire_core::redis::RedisHandle;
+use scorewire_core::topics::{MemoryTopics, RedisTopics};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
@@ -18,6 +21,7 @@ use super::ledger::Books;
 use super::queue::WorkedQueue;
 use super::rankings::{Boards, TOP_ROWS};
 use super::topics::KEPT_MESSAGES;
+use crate::redis_server::PrivateRedis;
 
 /// A wall clock that somebody keeps setting back.
 #[derive(Debug, Default)]
@@ -92,4 +96,90 @@ pub(super) async fn memory_rankings() -> ((), Arc<Boards>) {
     let topics = Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default())));
     let rankings = Arc::new(MemoryRankings::new(Arc::clone(&topics), TOP_ROWS));
     ((), Arc::new(Boards { rankings, topics }))
+}
+
+/// A part of the shared server's keys that no other test uses.
+async fn redis() -> (Arc<PrivateRedis>, RedisHandle) {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let server = PrivateRedis::shared();
+    let prefix = format!("contract-{}:", NEXT.fetch_add(1, Ordering::Relaxed));
+    let handle = RedisHandle::connect(&server.url(), &prefix).await.expect("Redis is there");
+    (server, handle)
+}
+
+pub(super) async fn redis_topics() -> (Arc<PrivateRedis>, Arc<dyn Topics>) {
+    let (server, handle) = redis().await;
+    (server, Arc::new(RedisTopics::start(handle, ring_limits()).await.expect("topics")))
+}
+
+pub(super) async fn redis_rankings() -> (Arc<PrivateRedis>, Arc<Boards>) {
+    let (server, handle) = redis().await;
+    let topics = Arc::new(RedisTopics::start(handle, ring_limits()).await.expect("topics"));
+    let rankings = Arc::new(RedisRankings::new(Arc::clone(&topics), TOP_ROWS));
+    // A board on Redis is built before its first use, so that an empty cache is never taken for an empty board.
+    for board in ["main", "other"] {
+        let building = rankings.build(&BoardId::new(board)).await.expect("begun");
+        rankings.finish(building).await.expect("finished");
+    }
+    (server, Arc::new(Boards { rankings, topics }))
+}
+
+/// The queue with a hand on its keys, to finish jobs as apalis would.
+struct RedisWorkedQueue {
+    queue: RedisQueue,
+    raw: redis::aio::MultiplexedConnection,
+    base: String,
+}
+
+pub(super) async fn redis_queue() -> (Arc<PrivateRedis>, Arc<dyn WorkedQueue>) {
+    let (server, handle) = redis().await;
+    let retention = Duration::from_secs(24 * 3_600);
+    let queue = RedisQueue::new(&handle, StreamsConfig::default(), retention, Arc::new(SystemClock));
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let raw = client.get_multiplexed_async_connection().await.expect("Redis is there");
+    (server, Arc::new(RedisWorkedQueue { queue, raw, base: format!("{{{}q:scores}}", handle.prefix()) }))
+}
+
+impl RedisWorkedQueue {
+    /// Takes every job out of the stream.
+    async fn take_all(&self) -> Vec<String> {
+        let take = redis::Script::new(
+            "local jobs = {}
+             for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
+               redis.call('XDEL', KEYS[1], entry[1])
+               jobs[#jobs + 1] = entry[2][2]
+             end
+             return jobs",
+        );
+        let stream = format!("{}:stream", self.base);
+        take.key(stream).invoke_async(&mut self.raw.clone()).await.expect("taken")
+    }
+}
+
+#[async_trait]
+impl WorkedQueue for RedisWorkedQueue {
+    fn queue(&self) -> &dyn Queue {
+        &self.queue
+    }
+
+    async fn finish_all(&self) {
+        for job in self.take_all().await {
+            let key = format!("{}:job:{job}", self.base);
+            redis::cmd("DEL").arg(key).query_async::<()>(&mut self.raw.clone()).await.expect("finished");
+        }
+    }
+
+    async fn fail_all(&self, reason: &str) {
+        for job in self.take_all().await {
+            let mut pipe = redis::pipe();
+            let key = format!("{}:job:{job}", self.base);
+            pipe.hincr(&key, "attempts", 1).ignore().hset(&key, "error", reason).ignore();
+            pipe.zadd(format!("{}:delayed", self.base), &job, 0).ignore();
+            pipe.query_async::<()>(&mut self.raw.clone()).await.expect("failed");
+        }
+    }
+
+    async fn prepare_all(&self) -> Result<(), String> {
+        Ok(())
+    }
 }

@@ -21,7 +21,10 @@ pub(super) struct Boards {
 }
 
 suite! {
-    adapters { memory: crate::contracts::adapters::memory_rankings }
+    adapters {
+        memory: crate::contracts::adapters::memory_rankings,
+        redis: crate::contracts::adapters::redis_rankings,
+    }
     rules {
         an_empty_board_has_no_rows,
         rows_are_ordered_by_score_then_time_then_id,

@@ -12,7 +12,10 @@ use crate::support::{eventually, within};
 pub(super) const KEPT_MESSAGES: usize = 1_000;
 
 suite! {
-    adapters { memory: crate::contracts::adapters::memory_topics }
+    adapters {
+        memory: crate::contracts::adapters::memory_topics,
+        redis: crate::contracts::adapters::redis_topics,
+    }
     rules {
         offsets_begin_at_one_and_have_no_holes,
         offsets_have_no_holes_under_concurrent_appenders,

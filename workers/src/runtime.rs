@@ -13,7 +13,6 @@ use apalis_core::worker::event::Event;
 use apalis_core::worker::ext::event_listener::EventListenerExt;
 use scorewire_core::ports::{JobKind, QueueStats};
 use scorewire_core::queue::JobSource;
-use scorewire_core::queue::sqlite::SqliteJobs;
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
 use tokio::task::JoinSet;
@@ -66,6 +65,47 @@ impl Workers {
     }
 }
 
+/// Runs one apalis worker until it fails or the server stops. A macro, since the bounds that would make a function
+/// generic over backends name the whole stack of apalis' layers.
+macro_rules! run_worker {
+    ($backend:expr, $handler:expr, $health:expr, $shutdown:expr) => {{
+        let health = Arc::clone($health);
+        // apalis refuses a name it has seen alive: every life gets its own.
+        let context = WorkerContext::new(&format!("{}-{}", JobKind::Scores.name(), Ulid::generate()));
+        let worker = WorkerBuilder::new(context.clone())
+            .backend($backend)
+            .data(Arc::clone($handler))
+            .concurrency(CONCURRENCY)
+            .on_event(move |_, event| {
+                health.beat();
+                if let Event::Error(error) = event {
+                    tracing::debug!(%error, "a job failed");
+                }
+            })
+            .build(score_update::handle);
+        until_stopped(worker.run(), context, $shutdown).await.map_err(|e| e.to_string())
+    }};
+}
+
+async fn until_stopped(
+    run: impl Future<Output = Result<(), WorkerError>>,
+    context: WorkerContext,
+    shutdown: &CancellationToken,
+) -> Result<(), WorkerError> {
+    let mut run = pin!(run);
+    tokio::select! {
+        ended = &mut run => return ended,
+        () = shutdown.cancelled() => {}
+    }
+    // Refused before the worker's first poll, in which case there is nothing to stop.
+    let _ = context.stop();
+    match tokio::time::timeout(DRAIN, run).await {
+        Ok(ended) => ended,
+        // What is left in hand stays in the queue and is taken back at the next start.
+        Err(_) => Ok(()),
+    }
+}
+
 async fn run_scores(wiring: Wiring, settings: Settings, health: Arc<Health>, shutdown: CancellationToken) {
     let handler = Arc::new(ScoreUpdates {
         queue: Arc::clone(&wiring.queue),
@@ -77,11 +117,8 @@ async fn run_scores(wiring: Wiring, settings: Settings, health: Arc<Health>, shu
     while !shutdown.is_cancelled() {
         let started = tokio::time::Instant::now();
         let ended = match wiring.jobs(JobKind::Scores).await {
-            Ok(JobSource::Sqlite(backend)) => {
-                run_worker(*backend, Arc::clone(&handler), Arc::clone(&health), &shutdown)
-                    .await
-                    .map_err(|e| e.to_string())
-            }
+            Ok(JobSource::Sqlite(backend)) => run_worker!(*backend, &handler, &health, &shutdown),
+            Ok(JobSource::Streams(backend)) => run_worker!(*backend, &handler, &health, &shutdown),
             Err(error) => Err(error.to_string()),
         };
         let Err(error) = ended else { continue };
@@ -93,40 +130,5 @@ async fn run_scores(wiring: Wiring, settings: Settings, health: Arc<Health>, shu
             () = tokio::time::sleep(pause) => health.unblocked(),
             () = shutdown.cancelled() => {}
         }
-    }
-}
-
-/// Runs one apalis worker until it fails or the server stops. Concrete on purpose: the bounds that would make
-/// it generic over backends name the whole stack of its layers.
-async fn run_worker(
-    backend: SqliteJobs,
-    handler: Arc<ScoreUpdates>,
-    health: Arc<Health>,
-    shutdown: &CancellationToken,
-) -> Result<(), WorkerError> {
-    // apalis refuses a name it has seen alive: every life gets its own.
-    let context = WorkerContext::new(&format!("{}-{}", JobKind::Scores.name(), Ulid::generate()));
-    let worker = WorkerBuilder::new(context.clone())
-        .backend(backend)
-        .data(handler)
-        .concurrency(CONCURRENCY)
-        .on_event(move |_, event| {
-            health.beat();
-            if let Event::Error(error) = event {
-                tracing::debug!(%error, "a job failed");
-            }
-        })
-        .build(score_update::handle);
-    let mut run = pin!(worker.run());
-    tokio::select! {
-        ended = &mut run => return ended,
-        () = shutdown.cancelled() => {}
-    }
-    // Refused before the worker's first poll, in which case there is nothing to stop.
-    let _ = context.stop();
-    match tokio::time::timeout(DRAIN, run).await {
-        Ok(ended) => ended,
-        // What is left in hand stays in the queue and is taken back at the next start.
-        Err(_) => Ok(()),
     }
 }

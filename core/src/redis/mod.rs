@@ -103,7 +103,9 @@ impl RedisHandle {
             .map_err(|e| port_error(operation, e))
     }
 
-    pub(crate) fn prefix(&self) -> &str {
+    /// What every key begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
         &self.inner.prefix
     }
 
