@@ -42,7 +42,7 @@ fn machine(plan: &Plan) -> anyhow::Result<String> {
     );
     Ok(format!(
         "| machine | |\n|---|---|\n| processor | {}, {cores} cores, shared with the generator |\n| memory | {:.1} GB |\n\
-         | disk | {} |\n| kernel | Linux {kernel} |\n| rustc | {rustc} |\n",
+         | disk | {} |\n| kernel | Linux {kernel} |\n| rustc | {rustc} |",
         field(&read("/proc/cpuinfo"), "model name"),
         memory_kb as f64 * 1_024.0 / 1e9,
         disk(plan)?,
