@@ -6,3 +6,4 @@ mod poison;
 mod refusals;
 mod shutdown;
 mod storage;
+mod streams;
