@@ -119,6 +119,12 @@ impl SqliteFile {
     }
 }
 
+/// A batch as one JSON parameter, for `json_each` to open.
+pub(crate) fn json_parameter(rows: &impl serde::Serialize) -> String {
+    // Plain structs of strings and numbers always serialise.
+    serde_json::to_string(rows).unwrap_or_else(|e| unreachable!("rows serialise: {e}"))
+}
+
 /// Turns a database error into a port error of the right kind.
 pub(crate) fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> PortError {
     move |error| {

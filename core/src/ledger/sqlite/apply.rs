@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use serde_json::json;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
@@ -11,7 +10,7 @@ use super::{BEGIN, user_id};
 use crate::domain::{BoardId, Micros, NamedStanding, Outcome, ScoreUpdate, Standing, UpdateId, UserId, UserName};
 use crate::ledger::decide::{Decision, Holder, decide};
 use crate::ports::{AppliedBatch, FailureKind, PortError};
-use crate::sqlite::failed;
+use crate::sqlite::{failed, json_parameter};
 
 const OPERATION: &str = "apply updates to the ledger";
 
@@ -42,7 +41,7 @@ fn boards(updates: &[ScoreUpdate]) -> Vec<&BoardId> {
 async fn known_updates(tx: &mut SqliteConnection, updates: &[ScoreUpdate]) -> Result<HashSet<UpdateId>, PortError> {
     let ids: Vec<&UpdateId> = updates.iter().map(|u| &u.id).collect();
     let known: Vec<String> = sqlx::query_scalar(sql::KNOWN_UPDATES)
-        .bind(json!(ids).to_string())
+        .bind(json_parameter(&ids))
         .fetch_all(tx)
         .await
         .map_err(failed(OPERATION))?;
@@ -102,7 +101,7 @@ async fn holders(
     let users: HashSet<UserId> = updates.map(|u| u.user).collect();
     let rows = sqlx::query(sql::HOLDERS)
         .bind(board_id)
-        .bind(json!(users).to_string())
+        .bind(json_parameter(&users))
         .fetch_all(tx)
         .await
         .map_err(failed(OPERATION))?;
@@ -163,7 +162,7 @@ async fn record(
     sqlx::query(sql::RECORD_UPDATES)
         .bind(board_id)
         .bind(now.0)
-        .bind(json!(rows).to_string())
+        .bind(json_parameter(&rows))
         .execute(tx)
         .await
         .map_err(failed(OPERATION))?;
@@ -179,7 +178,7 @@ pub(super) async fn write_standings(
     let rows: Vec<_> = standings.map(|s| (s.user, s.score, s.version, s.reached_at)).collect();
     sqlx::query(sql::WRITE_STANDINGS)
         .bind(board_id)
-        .bind(json!(rows).to_string())
+        .bind(json_parameter(&rows))
         .execute(tx)
         .await
         .map_err(failed(OPERATION))?;

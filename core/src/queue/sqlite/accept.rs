@@ -5,7 +5,6 @@ use std::collections::{HashMap, HashSet};
 use apalis_core::task::builder::TaskBuilder;
 use apalis_core::task::task_id::TaskId;
 use apalis_sqlite::SqliteTask;
-use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use ulid::Ulid;
 
@@ -14,7 +13,7 @@ use super::statements as sql;
 use crate::domain::{Fingerprint, JobId, Micros, ScoreUpdate, UpdateId};
 use crate::ports::{Acceptance, JobKind, NewUpdate, PortError, UpdateIdentity};
 use crate::queue::JobPayload;
-use crate::sqlite::failed;
+use crate::sqlite::{failed, json_parameter};
 
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 const OPERATION: &str = "queue updates";
@@ -97,7 +96,7 @@ async fn index_keys(
         return Ok(HashSet::new());
     }
     let new: Vec<String> = sqlx::query_scalar(sql::INDEX_KEYS)
-        .bind(json!(rows).to_string())
+        .bind(json_parameter(&rows))
         .bind(job.as_str())
         .bind(now.0)
         .fetch_all(tx)
@@ -123,7 +122,7 @@ async fn held_keys(
         return Ok(HashMap::new());
     }
     let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(sql::INDEXED_KEYS)
-        .bind(json!(held).to_string())
+        .bind(json_parameter(&held))
         .fetch_all(tx)
         .await
         .map_err(failed(OPERATION))?;
@@ -149,7 +148,7 @@ pub(super) async fn push(tx: &mut SqliteConnection, id: Ulid, payload: JobPayloa
 /// Index rows of updates that are queued already: [id, fingerprint in hexadecimal].
 pub(super) fn index_rows(updates: &[ScoreUpdate]) -> String {
     let rows: Vec<_> = updates.iter().map(|u| (&u.id, hex(Fingerprint::of(&u.board, u.user, u.operator)))).collect();
-    json!(rows).to_string()
+    json_parameter(&rows)
 }
 
 fn hex(fingerprint: Fingerprint) -> String {

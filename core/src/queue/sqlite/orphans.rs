@@ -4,7 +4,6 @@
 //! A job that was found orphaned [`CRASHES`] times may be what kills the process: it is cut in half, so that
 //! after a few more crashes the one update to blame stands alone and is parked; the others apply.
 
-use serde_json::json;
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use ulid::Ulid;
 
@@ -13,7 +12,7 @@ use super::statements as sql;
 use crate::domain::{Micros, ScoreUpdate};
 use crate::ports::{JobKind, PortError};
 use crate::queue::JobPayload;
-use crate::sqlite::failed;
+use crate::sqlite::{failed, json_parameter};
 
 /// So many crashes with the same job in hand are no coincidence.
 const CRASHES: i64 = 5;
@@ -30,7 +29,7 @@ pub(super) async fn take_back(writer: &SqlitePool, kind: JobKind, crashed: bool,
     let ids: Vec<&str> = held.iter().map(|(id, _)| id.as_str()).collect();
     sqlx::query(sql::FORGET_CRASHES).execute(&mut *tx).await.map_err(&error)?;
     if crashed {
-        sqlx::query(sql::COUNT_CRASHES).bind(json!(ids).to_string()).execute(&mut *tx).await.map_err(&error)?;
+        sqlx::query(sql::COUNT_CRASHES).bind(json_parameter(&ids)).execute(&mut *tx).await.map_err(&error)?;
     }
     sqlx::query(sql::RELEASE_JOBS).bind(kind.name()).execute(&mut *tx).await.map_err(&error)?;
     sqlx::query(sql::FORGET_WORKERS).bind(kind.name()).execute(&mut *tx).await.map_err(&error)?;
@@ -70,7 +69,7 @@ async fn split(
             .bind(update.id.as_str())
             .bind(job)
             .bind(JobKind::Scores.name())
-            .bind(json!(update).to_string())
+            .bind(json_parameter(&update))
             .bind("the worker crashed every time it had this update in hand")
             .bind(crashes)
             .bind(now.0)
