@@ -1,0 +1,128 @@
+//! The ledger's SQL for PostgreSQL. Batches travel as one array per column and are opened by `unnest`:
+//! a statement per batch instead of a statement per row.
+//!
+//! Every statement that locks more than one row names its rows in one order (updates by id, standings by user id),
+//! so that two workers with the same users wait for each other and never in a circle.
+
+/// Begins a transaction in which each statement sees what was committed before it, whatever the database's default.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// The ids of these boards.
+pub(super) const BOARD_IDS: &str = "SELECT id, name FROM boards WHERE name = ANY($1::text[])";
+
+/// Claims update ids and says which are new. Waits for a transaction that is claiming the same id: it then is known
+/// when that one commits, and new when it does not.
+pub(super) const CLAIM_UPDATES: &str = "
+INSERT INTO updates
+    (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, decided_at, batch_id)
+SELECT n.id, n.board_id, n.user_id, n.operator, n.amount, n.accepted_at, n.submitter, n.request_id,
+       $9, (SELECT nextval('update_batches'))
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
+     AS n (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id)
+ORDER BY n.id COLLATE \"C\"
+ON CONFLICT (id) DO NOTHING
+RETURNING id";
+
+/// Gives users who never scored on a board a row there, so that there is something to lock. Comes before
+/// [`LOCK_STANDINGS`]: a transaction that waits here holds no lock another one of that statement could wait for.
+pub(super) const START_STANDINGS: &str = "
+INSERT INTO standings (board_id, user_id, score, version, reached_at)
+SELECT $1, u.id, 0, 0, u.created_at FROM users u
+WHERE u.id = ANY($2::bigint[]) AND u.deleted_at IS NULL
+  AND NOT EXISTS (SELECT FROM standings s WHERE s.board_id = $1 AND s.user_id = u.id)
+ORDER BY u.id
+ON CONFLICT (board_id, user_id) DO NOTHING";
+
+/// Locks standings of a board until the transaction ends.
+pub(super) const LOCK_STANDINGS: &str = "
+SELECT user_id FROM standings WHERE board_id = $1 AND user_id = ANY($2::bigint[]) ORDER BY user_id FOR UPDATE";
+
+/// These users, with their standing on a board where they have one. Not joined to the lock: a locking statement
+/// that had to wait would still see the other table as it was before.
+pub(super) const HOLDERS: &str = "
+SELECT u.id, u.name, u.created_at, u.deleted_at, s.score, s.version, s.reached_at
+FROM users u LEFT JOIN standings s ON s.user_id = u.id AND s.board_id = $1
+WHERE u.id = ANY($2::bigint[])";
+
+/// Records what was decided about claimed updates.
+pub(super) const RECORD_OUTCOMES: &str = "
+UPDATE updates u SET rejection = d.rejection, score = d.score
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS d (id, rejection, score)
+WHERE u.id = d.id";
+
+/// Writes standings of a board.
+pub(super) const WRITE_STANDINGS: &str = "
+INSERT INTO standings (board_id, user_id, score, version, reached_at)
+SELECT $1, n.user_id, n.score, n.version, n.reached_at
+FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS n (user_id, score, version, reached_at)
+ORDER BY n.user_id
+ON CONFLICT (board_id, user_id) DO UPDATE
+SET score = excluded.score, version = excluded.version, reached_at = excluded.reached_at";
+
+/// A recorded update.
+pub(super) const FIND_UPDATE: &str = "
+SELECT b.name AS board, u.user_id, u.amount, u.accepted_at, u.decided_at, u.rejection, u.score, u.submitter, u.request_id
+FROM updates u JOIN boards b ON b.id = u.board_id
+WHERE u.id = $1";
+
+/// Standings of living users of a board, by user id.
+pub(super) const STANDINGS: &str = "
+SELECT s.user_id, u.name, s.score, s.version, s.reached_at
+FROM standings s JOIN users u ON u.id = s.user_id
+WHERE s.board_id = (SELECT id FROM boards WHERE name = $1) AND s.user_id > $2 AND s.version > 0
+  AND u.deleted_at IS NULL
+ORDER BY s.user_id LIMIT $3";
+
+/// Forgets old records in chunks; leaves those another process is forgetting.
+pub(super) const FORGET_UPDATES: &str = "
+DELETE FROM updates WHERE id = ANY (ARRAY(
+    SELECT id FROM updates WHERE decided_at < $1 ORDER BY decided_at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+
+/// The user with an id, deleted or not.
+pub(super) const FIND_USER: &str = "SELECT id, name, created_at, deleted_at FROM users WHERE id = $1";
+
+/// Living users by id.
+pub(super) const USERS: &str = "
+SELECT id, name, created_at FROM users WHERE id > $1 AND deleted_at IS NULL ORDER BY id LIMIT $2";
+
+/// Takes the next user id that nobody asked for: the counter's, or else the first gap after it.
+pub(super) const TAKE_USER_ID: &str = "
+UPDATE next_user_id c SET id = 1 + CASE
+    WHEN NOT EXISTS (SELECT FROM users u WHERE u.id = c.id) THEN c.id
+    ELSE (SELECT u.id + 1 FROM users u
+          WHERE u.id >= c.id AND NOT EXISTS (SELECT FROM users n WHERE n.id = u.id + 1)
+          ORDER BY u.id LIMIT 1)
+    END
+WHERE single = 1 RETURNING id - 1";
+
+/// Adds a user.
+pub(super) const ADD_USER: &str = "
+INSERT INTO users (id, name, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
+
+/// Reads through the schema and takes a lock, which a standby or a read-only database refuses. Two probes do not
+/// wait for each other, and nobody else waits for them.
+pub(super) const PROBE: &str = "SELECT id FROM boards WHERE name = 'main' FOR NO KEY UPDATE SKIP LOCKED";
+
+/// The migrations that were applied, with what they contained.
+pub(super) const APPLIED_MIGRATIONS: &str =
+    "SELECT version, checksum, success FROM scorewire_migrations ORDER BY version";
+
+/// All of them, for the test that prepares each on a real database.
+pub const ALL: [&str; 16] = [
+    BOARD_IDS,
+    CLAIM_UPDATES,
+    START_STANDINGS,
+    LOCK_STANDINGS,
+    HOLDERS,
+    RECORD_OUTCOMES,
+    WRITE_STANDINGS,
+    FIND_UPDATE,
+    STANDINGS,
+    FORGET_UPDATES,
+    FIND_USER,
+    USERS,
+    TAKE_USER_ID,
+    ADD_USER,
+    PROBE,
+    APPLIED_MIGRATIONS,
+];
