@@ -25,7 +25,7 @@ lint: ## Formatting, clippy and documentation, warnings denied
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-test: ## All tests; installs the Chromium and Redis they start if they are missing
+test: ## All tests; installs the Chromium, Redis and PostgreSQL they start if missing
 	./scripts/install-test-tools.sh
 	cargo test --workspace
 	@if [ -z "$${SCOREWIRE_MATCH_DATA:-}" ]; then \

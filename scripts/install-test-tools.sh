@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Installs what the tests drive: Chromium with its WebDriver and a Redis server, from Debian's packages.
+# Installs what the tests start: Chromium with its WebDriver, a Redis and a PostgreSQL server, from Debian's packages.
 set -euo pipefail
 
-if command -v chromedriver >/dev/null && command -v chromium >/dev/null && command -v redis-server >/dev/null; then
+present() {
+    command -v chromedriver >/dev/null && command -v chromium >/dev/null && command -v redis-server >/dev/null &&
+        { [ -n "${PG_BIN:-}" ] || compgen -G "/usr/lib/postgresql/*/bin/initdb" >/dev/null; }
+}
+if present; then
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then
-    echo "The tests need chromium, chromedriver and redis-server on the PATH: install them and run again." >&2
+    echo "The tests need chromium, chromedriver and redis-server on the PATH, and PostgreSQL's programs in PG_BIN." >&2
     exit 1
 fi
 as_root() { if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi; }
 export DEBIAN_FRONTEND=noninteractive
 as_root apt-get update -qq
-as_root apt-get install -y -qq --no-install-recommends chromium chromium-driver redis-server >/dev/null
+as_root apt-get install -y -qq --no-install-recommends chromium chromium-driver redis-server postgresql >/dev/null

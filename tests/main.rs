@@ -16,6 +16,9 @@ mod contracts;
 mod faults;
 mod house_rules;
 mod live;
+#[expect(dead_code, reason = "stopping it is for the adapter's own tests")]
+#[path = "../core/tests/support/postgres.rs"]
+mod postgres_server;
 #[path = "../core/tests/support/redis.rs"]
 mod redis_server;
 mod replay;

@@ -61,6 +61,8 @@ CREATE TABLE updates (
     score       BIGINT,
     submitter   TEXT   NOT NULL,
     request_id  TEXT   NOT NULL,
+    -- The try that decided it, from 1.
+    attempts    BIGINT NOT NULL,
     -- Which transaction decided it: rows with one number came and went together.
     batch_id    BIGINT NOT NULL,
     CHECK (rejection IS NULL OR score IS NULL)

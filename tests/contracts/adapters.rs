@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use scorewire_core::domain::{BoardId, Micros, RingLimits};
-use scorewire_core::ledger::SqliteLedger;
+use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
 use scorewire_core::ports::{Clock, Queue, SystemClock, Topics};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{RedisQueue, SqliteQueue};
@@ -21,6 +21,7 @@ use super::ledger::Books;
 use super::queue::WorkedQueue;
 use super::rankings::{Boards, TOP_ROWS};
 use super::topics::KEPT_MESSAGES;
+use crate::postgres_server::PrivatePostgres;
 use crate::redis_server::PrivateRedis;
 
 /// A wall clock that somebody keeps setting back.
@@ -46,6 +47,22 @@ pub(super) async fn sqlite_ledger() -> (TempDir, Arc<dyn Books>) {
 impl Books for SqliteLedger {
     async fn prepare_all(&self) -> Result<(), String> {
         SqliteLedger::prepare_all(self).await
+    }
+}
+
+pub(super) async fn postgres_ledger() -> (Arc<PrivatePostgres>, Arc<dyn Books>) {
+    let server = PrivatePostgres::shared().await;
+    let url = server.fresh_database().await;
+    let ledger =
+        PostgresLedger::connect(&url, PostgresOptions::default(), Arc::new(SystemClock)).expect("a ledger's URL");
+    PostgresLedger::migrate(&url).await.expect("migrated");
+    (server, Arc::new(ledger))
+}
+
+#[async_trait]
+impl Books for PostgresLedger {
+    async fn prepare_all(&self) -> Result<(), String> {
+        PostgresLedger::prepare_all(self).await
     }
 }
 

@@ -17,7 +17,10 @@ pub(super) trait Books: Ledger + Roster {
 }
 
 suite! {
-    adapters { sqlite: crate::contracts::adapters::sqlite_ledger }
+    adapters {
+        sqlite: crate::contracts::adapters::sqlite_ledger,
+        postgres: crate::contracts::adapters::postgres_ledger,
+    }
     rules {
         every_statement_prepares_on_its_engine,
         an_update_is_applied_at_most_once,

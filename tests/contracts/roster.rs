@@ -9,7 +9,10 @@ use super::ledger::Books;
 use super::{at_once, suite, user};
 
 suite! {
-    adapters { sqlite: crate::contracts::adapters::sqlite_ledger }
+    adapters {
+        sqlite: crate::contracts::adapters::sqlite_ledger,
+        postgres: crate::contracts::adapters::postgres_ledger,
+    }
     rules {
         a_new_user_comes_with_its_standing,
         creating_is_idempotent_by_id,

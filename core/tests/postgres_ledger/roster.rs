@@ -1,4 +1,4 @@
-//! Users.
+//! Creating users: ids, names, and what repeating does.
 
 use futures_util::future::join_all;
 use scorewire_core::domain::{BoardId, Micros, SCORE_LIMIT, User, UserName};

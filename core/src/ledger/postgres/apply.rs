@@ -80,6 +80,7 @@ async fn claim(
         .bind(numbers(|u| u.accepted_at.0))
         .bind(texts(|u| u.submitter.as_str()))
         .bind(texts(|u| u.request.as_str()))
+        .bind(numbers(|u| i64::from(u.attempt)))
         .bind(now.0)
         .fetch_all(tx)
         .await

@@ -53,5 +53,6 @@ pub(super) fn update_record(id: &UpdateId, row: &PgRow) -> Result<UpdateRecord, 
         score: row.try_get("score")?,
         submitter: Subject::new(row.try_get::<String, _>("submitter")?),
         request: RequestId::new(row.try_get::<String, _>("request_id")?),
+        attempts: u32::try_from(row.try_get::<i64, _>("attempts")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
     })
 }

@@ -14,11 +14,12 @@ pub(super) const BOARD_IDS: &str = "SELECT id, name FROM boards WHERE name = ANY
 /// when that one commits, and new when it does not.
 pub(super) const CLAIM_UPDATES: &str = "
 INSERT INTO updates
-    (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, decided_at, batch_id)
+    (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, attempts, decided_at, batch_id)
 SELECT n.id, n.board_id, n.user_id, n.operator, n.amount, n.accepted_at, n.submitter, n.request_id,
-       $9, (SELECT nextval('update_batches'))
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[])
-     AS n (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id)
+       n.attempts, $10, (SELECT nextval('update_batches'))
+FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
+            $9::bigint[])
+     AS n (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, attempts)
 ORDER BY n.id COLLATE \"C\"
 ON CONFLICT (id) DO NOTHING
 RETURNING id";
@@ -61,7 +62,8 @@ SET score = excluded.score, version = excluded.version, reached_at = excluded.re
 
 /// A recorded update.
 pub(super) const FIND_UPDATE: &str = "
-SELECT b.name AS board, u.user_id, u.amount, u.accepted_at, u.decided_at, u.rejection, u.score, u.submitter, u.request_id
+SELECT b.name AS board, u.user_id, u.amount, u.accepted_at, u.decided_at, u.rejection, u.score, u.submitter, u.request_id,
+       u.attempts
 FROM updates u JOIN boards b ON b.id = u.board_id
 WHERE u.id = $1";
 

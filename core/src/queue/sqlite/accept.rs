@@ -121,11 +121,8 @@ async fn held_keys(
     if held.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(sql::INDEXED_KEYS)
-        .bind(json_parameter(&held))
-        .fetch_all(tx)
-        .await
-        .map_err(failed(OPERATION))?;
+    let rows: Vec<(String, Vec<u8>)> =
+        sqlx::query_as(sql::INDEXED_KEYS).bind(json_parameter(&held)).fetch_all(tx).await.map_err(failed(OPERATION))?;
     rows.into_iter()
         .map(|(id, bytes)| {
             let bytes = <[u8; 16]>::try_from(bytes)
