@@ -149,7 +149,7 @@ impl Viewer {
             self.hub.metrics.publish_to_viewer.observe((now.0 - frame.at.0).max(0) as f64 / 1e6);
         }
         self.hub.metrics.delivered.inc_by(frames.len() as u64);
-        tracing::trace!(topic = %self.topic, up_to = last.offset, "handed to a viewer");
+        tracing::debug!(topic = %self.topic, place = %position, "handed to a viewer");
         self.ready.push_back(match frames {
             [only] => only.bytes.clone(),
             many => {

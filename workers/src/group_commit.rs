@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use scorewire_core::domain::{BoardId, NamedStanding, ScoreUpdate, UpdateId};
+use scorewire_core::domain::{BoardId, NamedStanding, ScoreUpdate, TopicName, UpdateId};
 use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{AppliedBatch, FailureKind, Ledger, PortError, Rankings};
+use scorewire_core::ports::{AppliedBatch, FailureKind, Ledger, PortError, Rankings, Topics};
 use scorewire_core::wiring::Wiring;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,7 @@ impl GroupCommit {
         let committer = Committer {
             ledger: Arc::clone(&wiring.ledger),
             rankings: Arc::clone(&wiring.rankings),
+            topics: Arc::clone(&wiring.topics),
             metrics: Arc::clone(&wiring.metrics),
             health,
             shutdown,
@@ -72,6 +73,7 @@ impl GroupCommit {
 struct Committer {
     ledger: Arc<dyn Ledger>,
     rankings: Arc<dyn Rankings>,
+    topics: Arc<dyn Topics>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     shutdown: CancellationToken,
@@ -147,10 +149,20 @@ impl Committer {
         for (board, standings) in by_board(&applied.standings) {
             self.when_available(|| self.rankings.publish(board, &standings)).await?;
         }
-        for update in batch {
-            tracing::debug!(update = %update.id, request = %update.request, "decided and published");
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            self.trace(batch).await;
         }
         Ok(())
+    }
+
+    /// Says where each update was published, so that its request can be followed to the viewers that were sent
+    /// messages up to that place.
+    async fn trace(&self, batch: &[ScoreUpdate]) {
+        for update in batch {
+            let topic = TopicName::of_board(&update.board);
+            let place = self.topics.position(&topic).await.map(|place| place.to_string()).unwrap_or_default();
+            tracing::debug!(update = %update.id, request = %update.request, %topic, place, "decided and published");
+        }
     }
 
     /// Repeats an operation until what it needs is there.

@@ -107,7 +107,7 @@ settings! {
     /// Time a client may take nothing of what is sent to it before it is cut off
     write_timeout: Span = "30s", "SCOREWIRE_WRITE_TIMEOUT";
     /// Time for requests in flight to end when the server stops
-    shutdown_timeout: Span = "4s", "SCOREWIRE_SHUTDOWN_TIMEOUT";
+    shutdown_timeout: Span = "2s", "SCOREWIRE_SHUTDOWN_TIMEOUT";
     /// Unfinished jobs at which new updates are refused with 503
     queue_limit: u64 = "200000", "SCOREWIRE_QUEUE_LIMIT";
     /// Updates in one job at most
