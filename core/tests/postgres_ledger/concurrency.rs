@@ -89,7 +89,7 @@ async fn an_id_that_another_transaction_holds_is_waited_for() {
     for (end, applied, score) in [("ROLLBACK", 1, 5), ("COMMIT", 0, 5)] {
         let mut other = fixture.connection().await;
         let mut held = other.begin().await.expect("a transaction");
-        let claim = "INSERT INTO updates VALUES ($1, 1, 1, 'increment', 5, 1, 1, NULL, 5, 'other', 'other', 0)";
+        let claim = "INSERT INTO updates VALUES ($1, 1, 1, 'increment', 5, 1, 1, NULL, 5, 'other', 'other', 1, 0)";
         sqlx::query(claim).bind(end).execute(&mut *held).await.expect("a claim");
         let batch = [update(end, 1, 5)];
         let waiting = fixture.ledger.apply(&batch);
