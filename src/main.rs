@@ -16,8 +16,17 @@ fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("scorewire: {error:#}");
+            eprintln!("scorewire: {}", said(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// The error with its causes, leaving out those that it quotes already.
+fn said(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .skip(1)
+        .map(ToString::to_string)
+        .fold(error.to_string(), |said, cause| if said.contains(&cause) { said } else { format!("{said}: {cause}") })
 }
