@@ -2,23 +2,12 @@
 
 use std::sync::Arc;
 
-use scorewire_core::domain::{BoardId, Operator, RequestId, Subject, UserId};
-use scorewire_core::ports::{Acceptance, JobKind, NewUpdate, Queue, QueuedState, SystemClock, UpdateIdentity};
+use scorewire_core::ports::{Acceptance, JobKind, Queue, QueuedState, SystemClock};
 use scorewire_core::queue::SqliteQueue;
 use sqlx::Executor;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-fn update(user: i64) -> NewUpdate {
-    NewUpdate {
-        identity: UpdateIdentity::Keyless,
-        board: BoardId::main(),
-        user: UserId::parse(user).expect("valid"),
-        operator: Operator::Increment(1),
-        accepted_at: scorewire_core::domain::Micros(1),
-        submitter: Subject::new("tester"),
-        request: RequestId::new("r"),
-    }
-}
+use super::update;
 
 #[tokio::test]
 async fn a_job_that_crashes_every_worker_is_bisected_and_its_last_update_parked() {

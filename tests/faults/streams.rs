@@ -9,13 +9,13 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::attempt::Attempt;
 use apalis_core::task::data::Data;
 use apalis_core::worker::builder::WorkerBuilder;
-use scorewire_core::domain::{BoardId, Micros, Operator, RequestId, Subject, UserId};
-use scorewire_core::ports::{Acceptance, JobKind, NewUpdate, Queue, QueuedState, SystemClock, UpdateIdentity};
+use scorewire_core::ports::{Acceptance, JobKind, Queue, QueuedState, SystemClock};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{JobPayload, JobSource, RawPayload, RedisQueue};
 use scorewire_core::redis::RedisHandle;
 use tokio::task::JoinHandle;
 
+use super::update;
 use crate::redis_server::PrivateRedis;
 use crate::support::eventually;
 
@@ -57,18 +57,6 @@ fn worker(queue: &Arc<RedisQueue>, name: &str, hands: &Arc<Hands>) -> JoinHandle
             tokio::task::yield_now().await;
         }
     })
-}
-
-fn update(user: i64) -> NewUpdate {
-    NewUpdate {
-        identity: UpdateIdentity::Keyless,
-        board: BoardId::main(),
-        user: UserId::parse(user).expect("valid"),
-        operator: Operator::Increment(1),
-        accepted_at: Micros(1),
-        submitter: Subject::new("tester"),
-        request: RequestId::new("r"),
-    }
 }
 
 async fn queue(server: &PrivateRedis) -> Arc<RedisQueue> {
