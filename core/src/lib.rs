@@ -2,9 +2,12 @@
 //!
 //! - [`domain`]: nouns and rules, no IO, no clock
 //! - [`ports`]: traits with their obligations
-//! - [`ledger`], [`queue`], [`rankings`], [`topics`]: adapters, each folder one port
+//! - [`ledger`], [`queue`], [`rankings`], [`topics`], [`leases`]: adapters, each folder one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
+//! - [`board_reader`]: reads boards for a crowd, and remembers the last answer
+//! - [`rebuild`]: fills rankings from the ledger, finds and mends where they drifted
+//! - [`queue_watch`]: samples how full the queue is
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock
 //! - [`settings`]: every knob, with default and unit
@@ -12,13 +15,17 @@
 //! - [`wiring`]: chooses adapters by URL
 
 pub mod acceptance;
+pub mod board_reader;
 pub mod data_dir;
 pub mod domain;
+pub mod leases;
 pub mod ledger;
 pub mod metrics;
 pub mod ports;
 pub mod queue;
+pub mod queue_watch;
 pub mod rankings;
+pub mod rebuild;
 pub mod redis;
 pub mod registration;
 pub mod settings;

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod migrate;
 mod replay;
 mod sample;
 mod serve;
@@ -28,6 +29,8 @@ pub struct Cli {
 enum Command {
     /// Run the server
     Serve(Box<serve::ServeArgs>),
+    /// Bring the schema of the database up to date; safe to run from many places at once
+    Migrate(LocalArgs),
     /// Print a signed token
     Token(token::TokenArgs),
     /// Add and list users
@@ -95,6 +98,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(*args).await,
+            Command::Migrate(local) => migrate::run(local).await,
             Command::Token(args) => token::run(&args),
             Command::Users(command) => users::run(command).await,
             Command::Replay(ReplayCommand { mut replay, local }) => {

@@ -26,6 +26,7 @@ use scorewire_core::acceptance::Acceptor;
 use scorewire_core::domain::RequestId;
 use scorewire_core::metrics::{Metrics, RequestLabels};
 use scorewire_core::settings::Settings;
+use scorewire_core::settings::units::Role;
 use scorewire_core::wiring::Wiring;
 use scorewire_workers::Health;
 use serde::Serialize;
@@ -58,7 +59,8 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     /// Cancelled when viewers shall go.
     pub(crate) hub_closing: CancellationToken,
-    pub(crate) health: Arc<Health>,
+    /// The workers' of this process, if it has any.
+    pub(crate) health: Option<Arc<Health>>,
     limits: Limits,
     cors: Cors,
     counters: RouteCounters,
@@ -72,7 +74,7 @@ impl App {
         tokens: Tokens,
         hub: Arc<Hub>,
         hub_closing: CancellationToken,
-        health: Arc<Health>,
+        health: Option<Arc<Health>>,
     ) -> Self {
         Self {
             limits: Limits::new(settings.rate_limit_subject, settings.rate_limit_ip),
@@ -159,6 +161,11 @@ async fn answer(
     let request = request_id(headers);
     let found = routes::find(method, path);
     let mut response = match found {
+        // A process of workers answers probes and scrapes alone.
+        Match::Route(index, _) if app.settings.role == Role::Worker && ROUTES[index].counted == Counted::Yes => {
+            Problem::new(Kind::NotFound, "this process runs workers only: ask one that runs the API")
+                .into_response(path, &request)
+        }
         Match::Route(index, parameter) => {
             let query = arrival.uri.query().unwrap_or_default();
             let call = Call { app, headers, query, parameter, request: &request };

@@ -16,6 +16,8 @@ use crate::live::{self, Cursor};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Seconds since the answer was known to be true, where that is not now.
+const STALE: HeaderName = HeaderName::from_static("scorewire-stale");
 /// Browsers and proxies may keep a board, but ask each time whether it still stands.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
 
@@ -30,19 +32,23 @@ struct PageQuery {
 /// `GET /scores`: rows of the board, best first.
 pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let board = BoardId::main();
-    let body: bytes::Bytes = if call.query.is_empty() {
-        let top = app.wiring.rankings.snapshot(&board).await?.top;
-        bytes::Bytes::copy_from_slice(top.as_bytes())
+    let (body, stale): (bytes::Bytes, _) = if call.query.is_empty() {
+        let read = app.wiring.boards.snapshot(&board).await?;
+        (bytes::Bytes::copy_from_slice(read.value.top.as_bytes()), read.stale)
     } else {
         let page: PageQuery = call.query()?;
         let limit = page.limit.unwrap_or(app.settings.top_rows);
         if !(1..=100).contains(&limit) {
             return Err(Problem::new(Kind::InvalidRequest, "limit: choose from 1 to 100"));
         }
-        let rows = app.wiring.rankings.page(&board, page.offset, limit).await?;
-        serde_json::to_vec(&rows).unwrap_or_default().into()
+        let read = app.wiring.boards.page(&board, page.offset, limit).await?;
+        (serde_json::to_vec(&read.value).unwrap_or_default().into(), read.stale)
     };
-    Ok(conditional::respond(call.headers, body, super::JSON, REVALIDATE))
+    let mut response = conditional::respond(call.headers, body, super::JSON, REVALIDATE);
+    if let Some(age) = stale {
+        response.headers_mut().insert(STALE, HeaderValue::from(age.as_secs().max(1)));
+    }
+    Ok(response)
 }
 
 #[derive(Default, Deserialize)]

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use scorewire_core::domain::{BoardId, Micros, RingLimits};
+use scorewire_core::leases::{RedisLeases, SoleProcess};
 use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
-use scorewire_core::ports::{Clock, Queue, SystemClock, Topics};
+use scorewire_core::ports::{Clock, Queue, Rebuild, SystemClock, Topics};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{RedisQueue, SqliteQueue};
 use scorewire_core::rankings::{MemoryRankings, RedisRankings};
@@ -17,6 +18,7 @@ use scorewire_core::topics::{MemoryTopics, RedisTopics};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
+use super::leases::Fleet;
 use super::ledger::Books;
 use super::queue::WorkedQueue;
 use super::rankings::{Boards, TOP_ROWS};
@@ -135,10 +137,20 @@ pub(super) async fn redis_rankings() -> (Arc<PrivateRedis>, Arc<Boards>) {
     let rankings = Arc::new(RedisRankings::new(Arc::clone(&topics), TOP_ROWS));
     // A board on Redis is built before its first use, so that an empty cache is never taken for an empty board.
     for board in ["main", "other"] {
-        let building = rankings.build(&BoardId::new(board)).await.expect("begun");
+        let building = rankings.begin(&BoardId::new(board)).await.expect("begun");
         rankings.finish(building).await.expect("finished");
     }
     (server, Arc::new(Boards { rankings, topics }))
+}
+
+pub(super) async fn sole_process() -> ((), Arc<Fleet>) {
+    ((), Arc::new(Fleet { processes: vec![Arc::new(SoleProcess)] }))
+}
+
+pub(super) async fn redis_leases() -> (Arc<PrivateRedis>, Arc<Fleet>) {
+    let (server, handle) = redis().await;
+    let process = || Arc::new(RedisLeases::new(handle.clone())) as _;
+    (server, Arc::new(Fleet { processes: (0..3).map(|_| process()).collect() }))
 }
 
 /// The queue with a hand on its keys, to finish jobs as apalis would.

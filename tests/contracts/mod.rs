@@ -6,9 +6,11 @@
 //! alive and the port, and one line in each suite.
 
 mod adapters;
+mod leases;
 mod ledger;
 mod queue;
 mod rankings;
+mod rebuilding;
 mod roster;
 mod topics;
 

@@ -120,8 +120,8 @@ async fn a_restarted_server_resets_its_viewers_and_keeps_its_scores() {
     let mut viewer = app.stream("", None).await;
     let before = viewer.expect("snapshot").await;
     drop(viewer);
-    let dir = app.finish().await;
-    let app = TestApp::in_dir(dir, |_| {}).await;
+    let storage = app.finish().await;
+    let app = TestApp::on(storage, |_| {}).await;
     let mut viewer = app.stream("", Some(&before.id)).await;
     assert_eq!(reset(&mut viewer).await, "epoch-changed");
     app.decided(1, 1).await;

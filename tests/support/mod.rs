@@ -1,6 +1,7 @@
 //! What tests share: a server on a free port, a typed client, a stream reader, and waiting with a deadline.
 
 mod app;
+mod deployment;
 mod process;
 mod stream;
 

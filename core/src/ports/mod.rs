@@ -3,6 +3,7 @@
 
 mod clock;
 mod error;
+mod leases;
 mod ledger;
 mod queue;
 mod rankings;
@@ -10,9 +11,10 @@ mod topics;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{FailureKind, PortError};
+pub use leases::Leases;
 pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, UpdateRecord, UserCreation};
 pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };
-pub use rankings::{BoardRow, BoardSnapshot, Rankings};
+pub use rankings::{BoardRow, BoardSnapshot, Building, Drift, Rankings, Rebuild};
 pub use topics::{Announcement, Topics};

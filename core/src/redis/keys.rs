@@ -10,6 +10,7 @@
 //! | `{<prefix>b:<board>}order` | sorted set | score → time and user, so that ties are in order |
 //! | `{<prefix>b:<board>}users` | hash | user id → `<version> <score> <member> <name as JSON>` |
 //! | `{<prefix>t:<topic>}topic`, `…log` | | the same of a topic without a board |
+//! | `{<prefix>lease:<name>}` | string | who holds a lease |
 //!
 //! Channel of a topic: `<prefix>a:<database>:<topic>`.
 
@@ -50,6 +51,10 @@ impl RedisHandle {
             order: format!("{tag}order"),
             users: format!("{tag}users"),
         }
+    }
+
+    pub(crate) fn lease_key(&self, name: &str) -> String {
+        format!("{{{}lease:{name}}}", self.prefix())
     }
 
     /// What the channels of all our topics begin with.
