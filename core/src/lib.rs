@@ -2,7 +2,7 @@
 //!
 //! - [`domain`]: nouns and rules, no IO, no clock
 //! - [`ports`]: traits with their obligations
-//! - [`ledger`], [`queue`], [`rankings`], [`topics`]: adapters, each folder one port
+//! - [`ledger`], [`queue`], [`rankings`], [`topics`], [`replies`], [`rate_limits`]: adapters, each folder one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
 //! - [`registration`]: creates users
@@ -19,8 +19,10 @@ pub mod metrics;
 pub mod ports;
 pub mod queue;
 pub mod rankings;
+pub mod rate_limits;
 pub mod redis;
 pub mod registration;
+pub mod replies;
 pub mod settings;
 pub mod sqlite;
 pub mod topics;

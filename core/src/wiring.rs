@@ -7,9 +7,13 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::domain::{BoardId, RingLimits};
 use crate::ledger::SqliteLedger;
 use crate::metrics::Metrics;
-use crate::ports::{Clock, JobKind, Ledger, PortError, Queue, Rankings, Roster, SystemClock, Topics};
+use crate::ports::{
+    Clock, JobKind, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock, Topics,
+};
 use crate::queue::{JobSource, SqliteQueue};
 use crate::rankings::MemoryRankings;
+use crate::rate_limits::LocalRateLimits;
+use crate::replies::MemoryReplies;
 use crate::settings::Settings;
 use crate::settings::units::{Role, Secret, Span};
 use crate::sqlite::OpenError;
@@ -63,6 +67,10 @@ pub struct Wiring {
     pub rankings: Arc<dyn Rankings>,
     /// What viewers see.
     pub topics: Arc<dyn Topics>,
+    /// Answers to requests that wait.
+    pub replies: Arc<dyn Replies>,
+    /// Who may send how much.
+    pub rate_limits: Arc<dyn RateLimits>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// What is counted.
@@ -95,14 +103,17 @@ impl Wiring {
         let topics = Arc::new(MemoryTopics::new(limits, Arc::clone(&clock)));
         let rankings = Arc::new(MemoryRankings::new(Arc::clone(&topics), settings.top_rows));
         rebuild(ledger.as_ref(), rankings.as_ref(), &BoardId::main()).await?;
+        let metrics: Arc<Metrics> = Arc::default();
         Ok(Self {
             ledger: Arc::clone(&ledger) as _,
             roster: Arc::clone(&ledger) as _,
             queue: Arc::clone(&queue) as _,
             rankings,
             topics,
+            replies: Arc::new(MemoryReplies::new(settings.max_connections, metrics.waiting.clone())),
+            rate_limits: Arc::new(LocalRateLimits),
             clock,
-            metrics: Arc::default(),
+            metrics,
             embedded: Arc::new(Embedded { ledger, queue, data_dir }),
         })
     }

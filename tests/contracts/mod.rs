@@ -9,6 +9,8 @@ mod adapters;
 mod ledger;
 mod queue;
 mod rankings;
+mod rate_limits;
+mod replies;
 mod roster;
 mod topics;
 
@@ -60,6 +62,7 @@ fn update(id: &str, to: i64, amount: i64) -> ScoreUpdate {
         accepted_at: Micros(1_700_000_000_000_000),
         submitter: Subject::new("tester"),
         request: RequestId::new("request"),
+        reply_to: None,
         attempt: 1,
     }
 }

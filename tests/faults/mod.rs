@@ -21,5 +21,6 @@ fn update(user: i64) -> NewUpdate {
         accepted_at: Micros(1),
         submitter: Subject::new("tester"),
         request: RequestId::new("r"),
+        reply_to: None,
     }
 }

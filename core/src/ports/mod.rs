@@ -6,6 +6,8 @@ mod error;
 mod ledger;
 mod queue;
 mod rankings;
+mod rate_limits;
+mod replies;
 mod topics;
 
 pub use clock::{Clock, SystemClock};
@@ -15,4 +17,6 @@ pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };
 pub use rankings::{BoardRow, BoardSnapshot, Rankings};
+pub use rate_limits::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
+pub use replies::{Replies, Waiter};
 pub use topics::{Announcement, Topics};
