@@ -112,3 +112,37 @@ async fn an_emptied_redis_fills_the_buckets_and_a_request_that_went_away_loses_n
     let life: i64 = redis::cmd("PTTL").arg(&keys[0]).query_async(&mut raw).await.expect("a life");
     assert!((1..=3_600_000 / 10 * 2).contains(&life), "gone when it would be full: {life} ms");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_busy_bucket_asks_redis_seldom() {
+    let server = PrivateRedis::start();
+    let client = redis::Client::open(server.url()).expect("a URL");
+    let mut raw = client.get_multiplexed_async_connection().await.expect("Redis is there");
+    let mut asked = async || {
+        let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut raw).await.expect("statistics");
+        let line = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls="));
+        line.and_then(|rest| rest.split(',').next()?.parse().ok()).unwrap_or(0_u32)
+    };
+    let patience = Patience { answer: DEADLINE, pause: DEADLINE };
+    let limits = RedisRateLimits::with_patience(handle(server.port, "busy:").await, Failing::Closed, patience);
+    let limit = |name, count| RateLimit {
+        name,
+        count: NonZeroU32::new(count).expect("not zero"),
+        per: Duration::from_secs(3_600),
+    };
+    // One after another: what is used up in time is taken in chunks of up to a hundredth.
+    let buckets = limits.buckets(limit("one by one", 100_000));
+    for _ in 0..5_000 {
+        assert!(allowed(&*buckets).await);
+    }
+    let one_by_one = asked().await;
+    assert!((10..100).contains(&one_by_one), "{one_by_one} calls for 5,000 cells");
+    // All at once, with nothing taken ahead: who waits shares a call.
+    let buckets = limits.buckets(limit("at once", 199));
+    let ann = ann();
+    let crowd = futures_util::future::join_all((0..1_000).map(|_| buckets.take(&ann))).await;
+    let admitted = crowd.iter().filter(|taken| matches!(taken, Ok(Taken::Allowed { .. }))).count();
+    assert_eq!(admitted, 199);
+    let at_once = asked().await - one_by_one;
+    assert!((1..50).contains(&at_once), "{at_once} calls for 1,000 requests");
+}
