@@ -2,7 +2,8 @@
 //!
 //! - [`domain`]: nouns and rules, no IO, no clock
 //! - [`ports`]: traits with their obligations
-//! - [`ledger`], [`queue`], [`rankings`], [`topics`], [`leases`]: adapters, each folder one port
+//! - [`ledger`], [`queue`], [`rankings`], [`topics`], [`leases`], [`replies`], [`rate_limits`]: adapters, each folder
+//!   one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
 //! - [`board_reader`]: reads boards for a crowd, and remembers the last answer
@@ -25,9 +26,11 @@ pub mod ports;
 pub mod queue;
 pub mod queue_watch;
 pub mod rankings;
+pub mod rate_limits;
 pub mod rebuild;
 pub mod redis;
 pub mod registration;
+pub mod replies;
 pub mod settings;
 pub mod sqlite;
 pub mod topics;

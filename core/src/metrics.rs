@@ -73,6 +73,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections refused at a limit.
     pub refused: Counter,
+    /// Requests that wait for the decision about their update.
+    pub waiting: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -106,6 +108,7 @@ impl Default for Metrics {
             publish_to_viewer: Histogram::new(LATENCY_BUCKETS),
             connections: Gauge::default(),
             refused: Counter::default(),
+            waiting: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -146,6 +149,7 @@ impl Metrics {
         );
         r.register("connections", "Open connections", self.connections.clone());
         r.register("connections_refused", "Connections refused at a limit", self.refused.clone());
+        r.register("waiting_requests", "Requests that wait for their update's decision", self.waiting.clone());
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -10,10 +10,12 @@ mod conditional;
 mod cors;
 mod limit;
 mod operations;
+mod prefer;
 mod problem;
 mod routes;
 mod scores;
 mod users;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -77,7 +79,7 @@ impl App {
         health: Option<Arc<Health>>,
     ) -> Self {
         Self {
-            limits: Limits::new(settings.rate_limit_subject, settings.rate_limit_ip),
+            limits: Limits::new(&*wiring.rate_limits, settings.rate_limit_subject, settings.rate_limit_ip),
             cors: Cors::new(&settings.cors_origins.0),
             counters: RouteCounters::default(),
             settings,
@@ -202,7 +204,8 @@ async fn dispatch(
 ) -> Result<Response, Problem> {
     let route = ROUTES[index];
     if route.counted == Counted::Yes {
-        app.limits.check_address(client_ip::client_ip(peer, call.headers, &app.settings.trusted_proxies.0))?;
+        let address = client_ip::client_ip(peer, call.headers, &app.settings.trusted_proxies.0);
+        app.limits.check_address(address).await?;
     }
     let limits = BodyLimits { bytes: app.settings.max_body.0, time: app.settings.header_timeout.0 };
     match route.action {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
+use super::waiting::Waiting;
 use super::{App, Call, Response, conditional, json_response};
 use crate::live::{self, Cursor};
 
@@ -92,7 +93,8 @@ struct Submitted<'a> {
     id: &'a UpdateId,
 }
 
-/// `POST /scores/update`: accepts an update durably.
+/// `POST /scores/update`: accepts an update durably; with `Prefer: wait`, tells what became of it if that is known
+/// in time.
 pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Result<Response, Problem> {
     let caller = call.caller()?;
     let user = UserId::parse(body.user_id).map_err(|e| Problem::field("userId", e.to_string()))?;
@@ -102,7 +104,8 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
     }
     caller.must_own(user)?;
     let identity = identity(call, &caller.subject)?;
-    let allowance = app.limits.check_subject(&caller.subject)?;
+    let allowance = app.limits.check_subject(&caller.subject).await?;
+    let waiting = Waiting::begin(app, call.headers);
     let accepted = app.acceptor.accept(NewUpdate {
         identity,
         board: BoardId::main(),
@@ -111,6 +114,7 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
         accepted_at: app.wiring.clock.now(),
         submitter: caller.subject.clone(),
         request: call.request.clone(),
+        reply_to: waiting.as_ref().map(Waiting::reply_to),
     });
     let (id, replayed) = match accepted.await? {
         Acceptance::Accepted(id) => {
@@ -127,9 +131,18 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
             return Err(Problem::new(Kind::KeyReused, detail));
         }
     };
-    let mut response =
-        json_response(StatusCode::ACCEPTED, &Submitted { message: "Score update request submitted", id: &id });
+    let result = match &waiting {
+        Some(waiting) => waiting.result(app, &id, replayed).await,
+        None => None,
+    };
+    let mut response = match result {
+        Some(status) => told(&status),
+        None => json_response(StatusCode::ACCEPTED, &Submitted { message: "Score update request submitted", id: &id }),
+    };
     let headers = response.headers_mut();
+    if let Some(waiting) = &waiting {
+        waiting.write(headers);
+    }
     if let Ok(location) = HeaderValue::from_str(&format!("/scores/updates/{id}")) {
         headers.insert(header::LOCATION, location);
     }
@@ -156,7 +169,7 @@ fn identity(call: &Call<'_>, subject: &Subject) -> Result<UpdateIdentity, Proble
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct UpdateStatus {
+pub(super) struct UpdateStatus {
     id: UpdateId,
     status: &'static str,
     board: BoardId,
@@ -176,6 +189,20 @@ struct UpdateStatus {
     request_id: RequestId,
 }
 
+impl UpdateStatus {
+    /// Whether it will not change any more by itself.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status, "applied" | "rejected" | "failed")
+    }
+}
+
+/// What became of an update, for those who may know it; nobody else's cache may keep it.
+fn told(status: &UpdateStatus) -> Response {
+    let mut response = json_response(StatusCode::OK, status);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// `GET /scores/updates/{id}`: what became of an update.
 pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let caller = call.caller()?;
@@ -186,14 +213,12 @@ pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, 
     let status = status.ok_or_else(|| {
         Problem::new(Kind::NotFound, "no update of yours has this id (records are kept for the configured retention)")
     })?;
-    let mut response = json_response(StatusCode::OK, &status);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(told(&status))
 }
 
 /// The ledger's word is final, so it is asked first; and again last, since a job may be decided, acknowledged
 /// and trimmed between two looks.
-async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
+pub(super) async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
     if let Some(record) = app.wiring.ledger.find_update(id).await? {
         return Ok(Some(decided(record)));
     }

@@ -105,6 +105,7 @@ async fn until_stopped(
 async fn run_scores(wiring: Wiring, settings: Settings, health: Arc<Health>, shutdown: CancellationToken) {
     let handler = Arc::new(ScoreUpdates {
         queue: Arc::clone(&wiring.queue),
+        replies: Arc::clone(&wiring.replies),
         commits: GroupCommit::start(&wiring, Arc::clone(&health), settings.commit_updates, shutdown.clone()),
         policy: RetryPolicy::from_settings(&settings),
         metrics: Arc::clone(&wiring.metrics),

@@ -7,6 +7,8 @@ mod leases;
 mod ledger;
 mod queue;
 mod rankings;
+mod rate_limits;
+mod replies;
 mod topics;
 
 pub use clock::{Clock, SystemClock};
@@ -17,4 +19,6 @@ pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };
 pub use rankings::{BoardRow, BoardSnapshot, Building, Drift, Rankings, Rebuild};
+pub use rate_limits::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
+pub use replies::{Replies, Waiter};
 pub use topics::{Announcement, Topics};

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::file::{SettingsError, SettingsFile};
-use super::units::{Bytes, List, LogFormat, Maybe, Rate, Role, Secret, Span};
+use super::units::{Bytes, Failing, List, LogFormat, Maybe, Rate, Role, Secret, Span};
 
 /// A setting as its documentation shows it.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +102,8 @@ settings! {
     rate_limit_subject: Rate = "100/1s", "SCOREWIRE_RATE_LIMIT_SUBJECT";
     /// Requests an address may send, reads included; or off
     rate_limit_ip: Rate = "1000/1s", "SCOREWIRE_RATE_LIMIT_IP";
+    /// While Redis can not be asked about a limit: open (each process limits by itself) or closed (503)
+    rate_limit_unavailable: Failing = "open", "SCOREWIRE_RATE_LIMIT_UNAVAILABLE";
     /// Proxies (networks, comma separated) whose X-Forwarded-For is believed
     trusted_proxies: List<IpNet> = "", "SCOREWIRE_TRUSTED_PROXIES";
     /// Origins (comma separated) whose pages may call the API; * for any
@@ -116,6 +118,8 @@ settings! {
     header_timeout: Span = "10s", "SCOREWIRE_HEADER_TIMEOUT";
     /// Time a client may take nothing of what is sent to it before it is cut off
     write_timeout: Span = "30s", "SCOREWIRE_WRITE_TIMEOUT";
+    /// Longest time a write waits for its result with `Prefer: wait`; longer wishes are cut to it, 0s ignores them
+    max_wait: Span = "10s", "SCOREWIRE_MAX_WAIT";
     /// Time for requests in flight to end when the server stops
     shutdown_timeout: Span = "2s", "SCOREWIRE_SHUTDOWN_TIMEOUT";
     /// Unfinished jobs at which new updates are refused with 503

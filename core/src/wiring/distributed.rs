@@ -10,11 +10,14 @@ use super::{Deployment, Wiring, WiringError, ring_limits};
 use crate::board_reader::BoardReader;
 use crate::leases::RedisLeases;
 use crate::ledger::{PostgresLedger, PostgresOptions, SchemaError};
+use crate::metrics::Metrics;
 use crate::ports::{Clock, FailureKind, PortError, Rankings, Topics};
 use crate::queue::RedisQueue;
 use crate::queue::redis_streams::backend::StreamsConfig;
 use crate::rankings::RedisRankings;
+use crate::rate_limits::RedisRateLimits;
 use crate::redis::RedisHandle;
+use crate::replies::RedisReplies;
 use crate::settings::Settings;
 use crate::settings::units::Role;
 use crate::topics::RedisTopics;
@@ -58,6 +61,10 @@ pub(super) async fn open(
     let queue = Arc::new(RedisQueue::new(&handle, config, settings.retention.0, Arc::clone(&clock)));
     let rankings: Arc<dyn Rankings> = Arc::new(RedisRankings::new(Arc::clone(&topics), settings.top_rows));
     let topics: Arc<dyn Topics> = topics;
+    let metrics: Arc<Metrics> = Arc::default();
+    let replies = there(deadline, is_away, || {
+        RedisReplies::start(handle.clone(), settings.max_connections, metrics.waiting.clone())
+    });
     Ok(Wiring {
         ledger: Arc::clone(&ledger) as _,
         roster: Arc::clone(&ledger) as _,
@@ -65,9 +72,11 @@ pub(super) async fn open(
         boards: Arc::new(BoardReader::shared(Arc::clone(&rankings), topics.as_ref())),
         rankings,
         topics,
+        replies: Arc::new(replies.await?),
+        rate_limits: Arc::new(RedisRateLimits::new(handle.clone(), settings.rate_limit_unavailable)),
         leases: Arc::new(RedisLeases::new(handle)),
         clock,
-        metrics: Arc::default(),
+        metrics,
         deployment: Deployment::Distributed(Arc::new(Distributed { ledger, queue })),
     })
 }

@@ -8,10 +8,13 @@ use crate::data_dir::DataDir;
 use crate::domain::BoardId;
 use crate::leases::SoleProcess;
 use crate::ledger::SqliteLedger;
+use crate::metrics::Metrics;
 use crate::ports::{Clock, Rankings};
 use crate::queue::SqliteQueue;
 use crate::rankings::MemoryRankings;
+use crate::rate_limits::LocalRateLimits;
 use crate::rebuild;
+use crate::replies::MemoryReplies;
 use crate::settings::Settings;
 use crate::topics::MemoryTopics;
 
@@ -29,6 +32,7 @@ pub(super) async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<W
     let topics = Arc::new(MemoryTopics::new(ring_limits(settings), Arc::clone(&clock)));
     let rankings: Arc<dyn Rankings> = Arc::new(MemoryRankings::new(Arc::clone(&topics), settings.top_rows));
     rebuild::fill(ledger.as_ref(), rankings.as_ref(), &BoardId::main()).await?;
+    let metrics: Arc<Metrics> = Arc::default();
     Ok(Wiring {
         ledger: Arc::clone(&ledger) as _,
         roster: Arc::clone(&ledger) as _,
@@ -36,9 +40,11 @@ pub(super) async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<W
         boards: Arc::new(BoardReader::direct(Arc::clone(&rankings))),
         rankings,
         topics,
+        replies: Arc::new(MemoryReplies::new(settings.max_connections, metrics.waiting.clone())),
+        rate_limits: Arc::new(LocalRateLimits),
         leases: Arc::new(SoleProcess),
         clock,
-        metrics: Arc::default(),
+        metrics,
         deployment: Deployment::Embedded(Arc::new(Embedded { ledger, queue, data_dir })),
     })
 }

@@ -10,7 +10,9 @@ use crate::board_reader::BoardReader;
 use crate::data_dir::DataDirError;
 use crate::domain::RingLimits;
 use crate::metrics::Metrics;
-use crate::ports::{Clock, JobKind, Leases, Ledger, PortError, Queue, Rankings, Roster, SystemClock, Topics};
+use crate::ports::{
+    Clock, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock, Topics,
+};
 use crate::queue::JobSource;
 use crate::settings::Settings;
 use distributed::Distributed;
@@ -33,6 +35,10 @@ pub struct Wiring {
     pub boards: Arc<BoardReader>,
     /// What viewers see.
     pub topics: Arc<dyn Topics>,
+    /// Answers to requests that wait.
+    pub replies: Arc<dyn Replies>,
+    /// Who may send how much.
+    pub rate_limits: Arc<dyn RateLimits>,
     /// Work that one process does for all.
     pub leases: Arc<dyn Leases>,
     /// The time of day.
