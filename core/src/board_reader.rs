@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{BoardId, Event, Position, TopicName};
+use crate::domain::{BoardId, Event, Position, TopicName, UserId};
 use crate::ports::{Announcement, BoardRow, BoardSnapshot, FailureKind, PortError, Rankings, Topics};
 
 /// Pages remembered at most; snapshots are always remembered.
@@ -101,6 +101,20 @@ impl BoardReader {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// Where a user stands; while the rankings are away, as it was last read among others.
+    ///
+    /// # Errors
+    /// When the rankings can not be asked and no rows that were seen before hold the user.
+    pub async fn row(&self, board: &BoardId, user: UserId) -> Result<Read<Option<BoardRow>>, Arc<PortError>> {
+        match self.memory.rankings.row(board, user).await {
+            Ok(row) => Ok(current(row)),
+            Err(error) if error.kind == FailureKind::Unavailable => {
+                self.memory.last_row(board, user).ok_or_else(|| Arc::new(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 const fn current<T>(value: T) -> Read<T> {
@@ -187,6 +201,22 @@ impl Memory {
         });
         let newest = seen.into_iter().chain(shown).max_by_key(|(_, at)| *at);
         newest.map(|(value, at)| Read { value, stale: Some(at.elapsed()) })
+    }
+
+    /// The user's row in what was last read of the board.
+    fn last_row(&self, board: &BoardId, user: UserId) -> Option<Read<Option<BoardRow>>> {
+        let last = self.last();
+        let shown = last.snapshots.get(board).and_then(|(snapshot, at)| {
+            let rows: Vec<BoardRow> = serde_json::from_str(&snapshot.top).ok()?;
+            Some((rows, *at))
+        });
+        let pages = last.pages.iter().filter(|((of, ..), _)| of == board).map(|(_, page)| page.clone());
+        let rows = pages.chain(shown).filter_map(|(rows, at)| {
+            let row = rows.into_iter().find(|row| row.user_id == user.get())?;
+            Some((row, at))
+        });
+        let (row, at) = rows.max_by_key(|(_, at)| *at)?;
+        Some(Read { value: Some(row), stale: Some(at.elapsed()) })
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
