@@ -3,6 +3,7 @@
 //! - `api`: requests and answers, by URL
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
+//! - `fleet`: many processes on Redis and PostgreSQL, all of which are killed
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
 //! - `replay`: a recorded match through the `replay` command
@@ -14,9 +15,9 @@ mod api;
 mod browser;
 mod contracts;
 mod faults;
+mod fleet;
 mod house_rules;
 mod live;
-#[expect(dead_code, reason = "stopping it is for the adapter's own tests")]
 #[path = "../core/tests/support/postgres.rs"]
 mod postgres_server;
 #[path = "../core/tests/support/redis.rs"]

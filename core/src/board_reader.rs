@@ -12,6 +12,8 @@ use crate::ports::{Announcement, BoardRow, BoardSnapshot, FailureKind, PortError
 
 /// Pages remembered at most; snapshots are always remembered.
 const PAGES: usize = 256;
+/// How long rankings may take while there is an earlier answer to give.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Readers that may wait for an answer before others have to wait to ask.
 const WAITING: usize = 4_096;
 
@@ -88,15 +90,17 @@ impl BoardReader {
         offset: usize,
         limit: usize,
     ) -> Result<Read<Vec<BoardRow>>, Arc<PortError>> {
-        match self.memory.rankings.page(board, offset, limit).await {
+        let page = (board.clone(), offset, limit);
+        let asked = self.memory.rankings.page(board, offset, limit);
+        match patiently(asked, || self.memory.last_page(&page).is_some()).await {
             Ok(rows) => {
                 if self.crowd.is_some() {
-                    self.memory.remember_page((board.clone(), offset, limit), &rows);
+                    self.memory.remember_page(page, &rows);
                 }
                 Ok(current(rows))
             }
             Err(error) if error.kind == FailureKind::Unavailable => {
-                self.memory.last_page(&(board.clone(), offset, limit)).ok_or_else(|| Arc::new(error))
+                self.memory.last_page(&page).ok_or_else(|| Arc::new(error))
             }
             Err(error) => Err(error.into()),
         }
@@ -107,7 +111,8 @@ impl BoardReader {
     /// # Errors
     /// When the rankings can not be asked and no rows that were seen before hold the user.
     pub async fn row(&self, board: &BoardId, user: UserId) -> Result<Read<Option<BoardRow>>, Arc<PortError>> {
-        match self.memory.rankings.row(board, user).await {
+        let asked = self.memory.rankings.row(board, user);
+        match patiently(asked, || self.memory.last_row(board, user).is_some()).await {
             Ok(row) => Ok(current(row)),
             Err(error) if error.kind == FailureKind::Unavailable => {
                 self.memory.last_row(board, user).ok_or_else(|| Arc::new(error))
@@ -119,6 +124,20 @@ impl BoardReader {
 
 const fn current<T>(value: T) -> Read<T> {
     Read { value, stale: None }
+}
+
+/// Asks the rankings. A server that hangs is as good as away: when time is up and there is an earlier answer, that one is
+/// to be given; else the rankings may take what they take.
+async fn patiently<T>(
+    asked: impl Future<Output = Result<T, PortError>>,
+    answered_before: impl Fn() -> bool,
+) -> Result<T, PortError> {
+    let mut asked = std::pin::pin!(asked);
+    match tokio::time::timeout(PATIENCE, &mut asked).await {
+        Ok(answer) => answer,
+        Err(elapsed) if answered_before() => Err(PortError::new("read a board", FailureKind::Unavailable, elapsed)),
+        Err(_) => asked.await,
+    }
 }
 
 /// Asks for snapshots, one question at a time for all who wait.
@@ -156,14 +175,15 @@ async fn listen(memory: std::sync::Weak<Memory>, mut announcements: tokio::sync:
 
 impl Memory {
     async fn snapshot(&self, board: &BoardId) -> Shared {
-        match self.rankings.snapshot(board).await {
+        let last = || self.last().snapshots.get(board).cloned();
+        let answer = patiently(self.rankings.snapshot(board), || last().is_some()).await;
+        match answer {
             Ok(snapshot) => {
                 self.last().snapshots.insert(board.clone(), (snapshot.clone(), Instant::now()));
                 Ok(current(snapshot))
             }
             Err(error) if error.kind == FailureKind::Unavailable => {
-                let last = self.last().snapshots.get(board).cloned();
-                last.map(|(value, at)| Read { value, stale: Some(at.elapsed()) }).ok_or_else(|| Arc::new(error))
+                last().map(|(value, at)| Read { value, stale: Some(at.elapsed()) }).ok_or_else(|| Arc::new(error))
             }
             Err(error) => Err(error.into()),
         }

@@ -6,7 +6,7 @@ mod process;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
-pub(crate) use process::{ServerProcess, command};
+pub(crate) use process::{ServerProcess, command, limited_command};
 pub(crate) use stream::{SseEvent, Stream};
 
 use std::future::Future;

@@ -15,18 +15,24 @@ pub(crate) struct PrivateRedis {
     pub(crate) port: u16,
     child: Mutex<Child>,
     dir: TempDir,
+    fsync: &'static str,
 }
 
 impl PrivateRedis {
     /// A server that writes every change to its disk at once.
     pub(crate) fn start() -> Self {
+        Self::start_with("always")
+    }
+
+    /// A server that keeps every change, with this `appendfsync`: `always` or `everysec`.
+    pub(crate) fn start_with(fsync: &'static str) -> Self {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let dir = TempDir::new().expect("a directory");
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port");
-            let mut child = spawn(free.port(), &dir);
+            let mut child = spawn(free.port(), &dir, fsync);
             if answers(&mut child, free.port(), deadline) {
-                return Self { port: free.port(), child: Mutex::new(child), dir };
+                return Self { port: free.port(), child: Mutex::new(child), dir, fsync };
             }
             // Another process took the port in between.
             end(&mut child);
@@ -49,6 +55,11 @@ impl PrivateRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Its process, for signals.
+    pub(crate) fn process_id(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
+    }
+
     /// Ends the server without a warning.
     pub(crate) fn kill(&self) {
         end(&mut self.child.lock().unwrap_or_else(PoisonError::into_inner));
@@ -57,7 +68,7 @@ impl PrivateRedis {
     /// Starts it again, after [`kill`](Self::kill), on the same port with the data it had.
     pub(crate) fn restart(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        *child = spawn(self.port, &self.dir);
+        *child = spawn(self.port, &self.dir, self.fsync);
         assert!(answers(&mut child, self.port, Instant::now() + DEADLINE), "redis-server does not start again");
     }
 }
@@ -68,9 +79,9 @@ impl Drop for PrivateRedis {
     }
 }
 
-fn spawn(port: u16, dir: &TempDir) -> Child {
+fn spawn(port: u16, dir: &TempDir, fsync: &str) -> Child {
     Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", fsync])
         .arg("--port")
         .arg(port.to_string())
         .arg("--dir")
