@@ -55,11 +55,6 @@ impl PrivateRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Its process, for signals.
-    pub(crate) fn process_id(&self) -> u32 {
-        self.child.lock().unwrap_or_else(PoisonError::into_inner).id()
-    }
-
     /// Ends the server without a warning.
     pub(crate) fn kill(&self) {
         end(&mut self.child.lock().unwrap_or_else(PoisonError::into_inner));

@@ -183,7 +183,9 @@ impl Fleet {
 
     /// Stops Redis as it stands while the future runs, then lets it go on.
     pub(super) async fn redis_stopped_while(&self, work: impl Future<Output = ()>) {
-        let process = Pid::from_raw(self.redis.process_id().cast_signed()).expect("an id");
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut self.keys().await).await.expect("figures");
+        let process = info.lines().find_map(|line| line.strip_prefix("process_id:")?.trim().parse().ok());
+        let process = process.and_then(Pid::from_raw).expect("an id");
         kill_process(process, Signal::STOP).expect("a signal");
         work.await;
         kill_process(process, Signal::CONT).expect("a signal");
