@@ -33,7 +33,7 @@ test: ## All tests; installs the Chromium, Redis and PostgreSQL they start if mi
 	fi
 
 # SCOREWIRE_FAULT_SEEDS=3..5 runs other seeds than the twenty, SCOREWIRE_FAULT_FSYNC=everysec another Redis.
-faults: ## The experiments of docs/RELIABILITY.md over a fleet of processes, at full counts (takes an hour)
+faults: ## The experiments of docs/RELIABILITY.md over a fleet of processes, at full counts (takes half an hour)
 	./scripts/install-test-tools.sh
 	SCOREWIRE_FAULTS=full cargo test --test scorewire fleet:: -- --nocapture --test-threads=1
 
