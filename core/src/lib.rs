@@ -7,12 +7,14 @@
 //! - [`acceptance`]: gathers concurrent requests into one durable write
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock
+//! - [`doctor`]: names settings of servers and files that can lose what was accepted
 //! - [`settings`]: every knob, with default and unit
 //! - [`metrics`]: what the server counts
 //! - [`wiring`]: chooses adapters by URL
 
 pub mod acceptance;
 pub mod data_dir;
+pub mod doctor;
 pub mod domain;
 pub mod ledger;
 pub mod metrics;

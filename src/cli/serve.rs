@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use scorewire_core::doctor;
 use scorewire_core::settings::units::LogFormat;
 use scorewire_core::settings::{Overrides, Settings};
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +40,8 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         sample::fill(&server).await?;
     }
     introduce(&server, &settings)?;
+    // Beside the server: what it finds is worth a warning, and no reason to wait.
+    tokio::spawn(async move { doctor::warn(&settings).await });
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
