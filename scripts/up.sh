@@ -115,9 +115,13 @@ trap 'exit 143' TERM
 
 database=$fleet/postgres/data
 if [ ! -f "$database/PG_VERSION" ]; then
-    # The password is read from a descriptor: an owner other than root may not read the file.
-    (cd / && "${as_owner[@]}" "$programs/initdb" -U scorewire -A scram-sha-256 --pwfile=/dev/stdin -E UTF8 --locale C \
-        --data-checksums -D "$database") <<<"$postgres_password" >"$logs/initdb.log" 2>&1 || fail "see $logs/initdb.log"
+    # Read by whoever PostgreSQL runs as.
+    first=$fleet/postgres/first-password
+    printf '%s' "$postgres_password" >"$first"
+    [ ${#as_owner[@]} -eq 0 ] || chown "$owner" "$first"
+    (cd / && "${as_owner[@]}" "$programs/initdb" -U scorewire -A scram-sha-256 --pwfile="$first" -E UTF8 --locale C \
+        --data-checksums -D "$database") >"$logs/initdb.log" 2>&1 || fail "see $logs/initdb.log"
+    rm "$first"
 fi
 start postgres "${as_owner[@]}" "$programs/postgres" -D "$database" -h 127.0.0.1 -p "$postgres_port" -k "$fleet/postgres"
 servers+=($!)
