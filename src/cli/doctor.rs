@@ -11,8 +11,7 @@ use super::LocalArgs;
 /// Something could not be asked, or the settings could not be read.
 const UNKNOWN: u8 = 2;
 
-/// Exit status: 0 when nothing found can lose or falsify accepted updates, 1 when something can, 2 when something
-/// could not be asked.
+/// What to look at, and how to say it.
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// Print JSON

@@ -39,6 +39,9 @@ enum Command {
     /// Post the fantasy points of a recorded match to a server
     Replay(ReplayCommand),
     /// Name settings of servers, files and this process that can lose accepted updates
+    ///
+    /// Reads the same settings as `serve` and changes nothing. Exit status: 0 when nothing found can lose or falsify
+    /// accepted updates, 1 when something can, 2 when something could not be asked.
     Doctor(doctor::DoctorArgs),
     /// Ask a running server whether it is well, and say so by the exit status
     Healthcheck(healthcheck::HealthcheckArgs),

@@ -99,7 +99,11 @@ fn is_placeholder(secret: &str) -> bool {
 fn origins(settings: &Settings) -> Finding {
     let check = "cors_origins";
     let any = settings.cors_origins.0.iter().any(|origin| origin == "*");
-    let found = format!("{}, listening on {}", settings.cors_origins.0.join(", "), settings.listen);
+    let origins = match settings.cors_origins.0.as_slice() {
+        [] => "none".to_owned(),
+        origins => origins.join(", "),
+    };
+    let found = format!("{origins}, listening on {}", settings.listen);
     if any && !settings.listen.ip().is_loopback() {
         return Finding::risk(
             check,
