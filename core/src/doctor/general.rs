@@ -8,7 +8,7 @@ use crate::settings::units::Secret;
 const SHORTEST_SECRET: usize = 32;
 /// Words that stand for a secret in examples and copied configurations.
 const PLACEHOLDERS: [&str; 8] =
-    ["change", "example", "secret", "password", "default", "placeholder", "0123456789", "12345678"];
+    ["changeme", "change-me", "change_me", "example", "secret", "password", "placeholder", "0123456789"];
 /// The shortest run of one letter that is taken for a placeholder.
 const REPEATED: usize = 16;
 

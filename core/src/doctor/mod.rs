@@ -22,6 +22,8 @@ use crate::settings::Settings;
 
 /// What the keys of a deployment begin with.
 const REDIS_PREFIX: &str = "sw:";
+/// Connections to PostgreSQL that a process opens at most.
+const DATABASE_CONNECTIONS: u32 = 8;
 
 /// How long a server may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,7 +59,7 @@ async fn around_the_files(settings: &Settings) -> Vec<Finding> {
         findings.extend(redis::examine(&url.0, REDIS_PREFIX).await);
     }
     if let Some(url) = &settings.database_url.0 {
-        findings.extend(postgres::examine(&url.0).await);
+        findings.extend(postgres::examine(&url.0, DATABASE_CONNECTIONS).await);
     }
     if is_embedded(settings) {
         findings.extend(files::directory(&settings.data_dir));

@@ -43,8 +43,8 @@ struct Facts {
     schema: Option<SchemaError>,
 }
 
-/// Asks the server and judges it.
-pub(super) async fn examine(url: &str) -> Vec<Finding> {
+/// Asks the server and judges it; `pool` is how many connections one of our processes opens at most.
+pub(super) async fn examine(url: &str, pool: u32) -> Vec<Finding> {
     let refused = |address: &str, error: &str| {
         vec![Finding::unknown(
             "postgres",
@@ -64,7 +64,7 @@ pub(super) async fn examine(url: &str) -> Vec<Finding> {
     match timeout(PATIENCE * 2, ask(&options)).await {
         Ok(Ok(facts)) => {
             let schema = schema(url).await;
-            judge::judge(&Facts { address, remote, schema, ..facts })
+            judge::judge(&Facts { address, remote, pool, schema, ..facts })
         }
         Ok(Err(error)) => refused(&address, &error.to_string()),
         Err(_) => refused(&address, "no answer in time"),
@@ -87,7 +87,6 @@ async fn facts(connection: &mut PgConnection) -> Result<Facts, sqlx::Error> {
         standby: sqlx::query_scalar(IS_STANDBY).fetch_one(&mut *connection).await?,
         standbys: sqlx::query_scalar(STANDBYS).fetch_one(&mut *connection).await?,
         connections: sqlx::query_scalar(CONNECTIONS).fetch_one(&mut *connection).await?,
-        pool: PostgresOptions::default().max_connections,
         ..Facts::default()
     })
 }
