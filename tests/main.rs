@@ -5,6 +5,7 @@
 //! - `faults`: crashes, full disks, damaged files, poison
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
+//! - `doctor`: unsafe servers and files, and what the command says of them
 //! - `replay`: a recorded match through the `replay` command
 //! - `house_rules`: what a compiler can not check
 
@@ -13,6 +14,7 @@
 mod api;
 mod browser;
 mod contracts;
+mod doctor;
 mod faults;
 mod house_rules;
 mod live;

@@ -11,6 +11,7 @@
 //! - [`queue_watch`]: samples how full the queue is
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock
+//! - [`doctor`]: names settings of servers and files that can lose what was accepted
 //! - [`settings`]: every knob, with default and unit
 //! - [`metrics`]: what the server counts
 //! - [`wiring`]: chooses adapters by URL
@@ -18,6 +19,7 @@
 pub mod acceptance;
 pub mod board_reader;
 pub mod data_dir;
+pub mod doctor;
 pub mod domain;
 pub mod leases;
 pub mod ledger;

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod doctor;
+mod healthcheck;
 mod migrate;
 mod replay;
 mod sample;
@@ -8,6 +10,7 @@ mod token;
 mod users;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +41,13 @@ enum Command {
     Users(users::UsersCommand),
     /// Post the fantasy points of a recorded match to a server
     Replay(ReplayCommand),
+    /// Name settings of servers, files and this process that can lose accepted updates
+    ///
+    /// Reads the same settings as `serve` and changes nothing. Exit status: 0 when nothing found can lose or falsify
+    /// accepted updates, 1 when something can, 2 when something could not be asked.
+    Doctor(doctor::DoctorArgs),
+    /// Ask a running server whether it is well, and say so by the exit status
+    Healthcheck(healthcheck::HealthcheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -89,11 +99,11 @@ fn settings_file(named: Option<&Path>) -> anyhow::Result<SettingsFile> {
     }
 }
 
-/// Runs the command line.
+/// Runs the command line; the exit status is the command's answer.
 ///
 /// # Errors
 /// In words for the person at the terminal.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start tokio")?;
     runtime.block_on(async {
         match cli.command {
@@ -111,6 +121,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
                 }
                 replay::run(replay, points).await
             }
-        }
+            Command::Doctor(args) => return Ok(doctor::run(&args).await),
+            Command::Healthcheck(args) => healthcheck::run(&args).await,
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -6,6 +6,7 @@ mod process;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
+pub(crate) use deployment::Storage;
 pub(crate) use process::{ServerProcess, command};
 pub(crate) use stream::{SseEvent, Stream};
 
