@@ -14,7 +14,7 @@ mod topics;
 pub use clock::{Clock, SystemClock};
 pub use error::{FailureKind, PortError};
 pub use leases::Leases;
-pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, UpdateRecord, UserCreation};
+pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, Unexplained, UpdateRecord, UserCreation};
 pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };
