@@ -5,6 +5,7 @@
 //! - [`ledger`], [`queue`], [`rankings`], [`topics`]: adapters, each folder one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
+//! - [`dead_letters`]: retries and discards work that was given up on
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock
 //! - [`settings`]: every knob, with default and unit
@@ -13,6 +14,7 @@
 
 pub mod acceptance;
 pub mod data_dir;
+pub mod dead_letters;
 pub mod domain;
 pub mod ledger;
 pub mod metrics;

@@ -7,7 +7,7 @@ use crate::data_dir::{DataDir, DataDirError};
 use crate::domain::{BoardId, RingLimits};
 use crate::ledger::SqliteLedger;
 use crate::metrics::Metrics;
-use crate::ports::{Clock, JobKind, Ledger, PortError, Queue, Rankings, Roster, SystemClock, Topics};
+use crate::ports::{Clock, JobInspector, JobKind, Ledger, PortError, Queue, Rankings, Roster, SystemClock, Topics};
 use crate::queue::{JobSource, SqliteQueue};
 use crate::rankings::MemoryRankings;
 use crate::settings::Settings;
@@ -59,6 +59,8 @@ pub struct Wiring {
     pub roster: Arc<dyn Roster>,
     /// The durable queue.
     pub queue: Arc<dyn Queue>,
+    /// A person's view of the queue.
+    pub inspector: Arc<dyn JobInspector>,
     /// Who leads.
     pub rankings: Arc<dyn Rankings>,
     /// What viewers see.
@@ -99,6 +101,7 @@ impl Wiring {
             ledger: Arc::clone(&ledger) as _,
             roster: Arc::clone(&ledger) as _,
             queue: Arc::clone(&queue) as _,
+            inspector: Arc::clone(&queue) as _,
             rankings,
             topics,
             clock,

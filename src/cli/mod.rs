@@ -1,5 +1,7 @@
 //! The command line.
 
+mod deployment;
+mod jobs;
 mod replay;
 mod sample;
 mod serve;
@@ -33,6 +35,9 @@ enum Command {
     /// Add and list users
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Look at queued jobs, and decide about those that were given up on
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Post the fantasy points of a recorded match to a server
     Replay(ReplayCommand),
 }
@@ -97,6 +102,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Serve(args) => serve::run(*args).await,
             Command::Token(args) => token::run(&args),
             Command::Users(command) => users::run(command).await,
+            Command::Jobs(command) => jobs::run(command).await,
             Command::Replay(ReplayCommand { mut replay, local }) => {
                 let points = match settings_file(local.config.as_deref())?.table("points") {
                     Some(table) => table.clone().try_into().context("[points] in the settings file")?,
