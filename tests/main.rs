@@ -3,6 +3,7 @@
 //! - `api`: requests and answers, by URL
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
+//! - `cli`: the command line
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
 //! - `replay`: a recorded match through the `replay` command
@@ -12,6 +13,7 @@
 
 mod api;
 mod browser;
+mod cli;
 mod contracts;
 mod faults;
 mod house_rules;

@@ -166,15 +166,13 @@ pub(super) async fn decide_one(app: &App, call: &Call<'_>, verdict: Verdict) -> 
     Ok(fresh(status(verdict), &DecidedView { ids, next: None }))
 }
 
-/// `POST /admin/jobs/retry` and `DELETE /admin/jobs?state=dead`: decides about a page of dead letters.
+/// `POST /admin/jobs/retry?state=dead` and `DELETE /admin/jobs?state=dead`: decides about a page of dead letters.
 pub(super) async fn decide_page(app: &App, call: &Call<'_>, verdict: Verdict) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
     let query: PageQuery = call.query()?;
-    match (verdict, query.state()?) {
-        (_, Some(JobState::Dead)) | (Verdict::Retry, None) => {}
-        (Verdict::Retry, Some(_)) => return Err(invalid("state", "only dead letters are retried")),
-        // Said in so many words, so that nobody empties it by leaving out an id.
-        (Verdict::Discard, _) => return Err(invalid("state", "write ?state=dead to discard all dead letters")),
+    // Said in so many words, so that nobody decides about all of them by leaving out an id.
+    if query.state()? != Some(JobState::Dead) {
+        return Err(invalid("state", "write ?state=dead to decide about all dead letters"));
     }
     let (after, limit) = (query.after()?, query.limit()?);
     let (ids, next) = dead_letters::decide_page(&*app.wiring.inspector, verdict, after.as_ref(), limit).await?;

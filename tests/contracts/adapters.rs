@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use scorewire_core::domain::{BoardId, Micros, RingLimits};
 use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
-use scorewire_core::ports::{Clock, Queue, SystemClock, Topics};
+use scorewire_core::ports::{Clock, JobInspector, Queue, SystemClock, Topics};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{RedisQueue, SqliteQueue};
 use scorewire_core::rankings::{MemoryRankings, RedisRankings};
@@ -84,6 +84,15 @@ pub(super) async fn sqlite_queue() -> (TempDir, Arc<dyn WorkedQueue>) {
 impl WorkedQueue for SqliteWorkedQueue {
     fn queue(&self) -> &dyn Queue {
         &self.queue
+    }
+
+    fn inspector(&self) -> &dyn JobInspector {
+        &self.queue
+    }
+
+    async fn take_all_in_hand(&self) {
+        let take = "UPDATE Jobs SET status = 'Queued' WHERE status = 'Pending'";
+        sqlx::query(take).execute(&self.file).await.expect("taken");
     }
 
     async fn finish_all(&self) {
@@ -177,6 +186,21 @@ impl RedisWorkedQueue {
 impl WorkedQueue for RedisWorkedQueue {
     fn queue(&self) -> &dyn Queue {
         &self.queue
+    }
+
+    fn inspector(&self) -> &dyn JobInspector {
+        &self.queue
+    }
+
+    async fn take_all_in_hand(&self) {
+        let stream = format!("{}:stream", self.base);
+        let mut create = redis::cmd("XGROUP");
+        create.arg(&["CREATE", &stream, "workers", "0", "MKSTREAM"]);
+        // Made by an earlier call, if at all.
+        let _ = create.query_async::<()>(&mut self.raw.clone()).await;
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg(&["GROUP", "workers", "worker", "COUNT", "1000", "STREAMS", &stream, ">"]);
+        read.query_async::<redis::Value>(&mut self.raw.clone()).await.expect("taken");
     }
 
     async fn finish_all(&self) {

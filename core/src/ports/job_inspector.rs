@@ -131,9 +131,9 @@ pub trait JobInspector: Send + Sync {
     async fn list(&self, state: JobState, after: Option<&JobCursor>, limit: usize) -> Result<JobPage, PortError>;
     /// The dead letter or unfinished job with this id, or the unfinished job that carries the update with it.
     async fn find(&self, id: &str) -> Result<Option<JobRecord>, PortError>;
-    /// Queues dead letters again; returns the ids of those that were dead.
+    /// Queues dead letters again; returns the ids of those that were dead, in the order they were named.
     async fn retry(&self, ids: &[String]) -> Result<Vec<String>, PortError>;
-    /// Forgets dead letters for good; returns the ids of those that were dead.
+    /// Forgets dead letters for good; returns the ids of those that were dead, in the order they were named.
     async fn discard(&self, ids: &[String]) -> Result<Vec<String>, PortError>;
 }
 

@@ -7,7 +7,7 @@ use scorewire_core::ports::JobState;
 use crate::http::{JobPageView, JobView, StatsView};
 
 /// Characters of a reason that a row shows; `show` has all of it.
-const REASON: usize = 70;
+const REASON: usize = 120;
 
 /// A list, with where to go on.
 pub(super) fn page(page: &JobPageView, state: JobState) -> String {

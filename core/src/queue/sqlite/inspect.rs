@@ -1,5 +1,7 @@
 //! A person's view of the queue: jobs page by page, dead letters queued again or discarded.
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
@@ -118,10 +120,13 @@ const fn statuses(state: JobState) -> &'static [&'static str] {
     }
 }
 
-/// Takes dead letters away.
+/// Takes dead letters away, in the order of their ids.
 async fn take(tx: &mut SqliteConnection, ids: &[String]) -> Result<Vec<DeadLetter>, sqlx::Error> {
     let rows = sqlx::query(sql::TAKE_DEAD_LETTERS).bind(json_parameter(&ids)).fetch_all(tx).await?;
-    rows.iter().map(letter).collect()
+    let mut letters: Vec<DeadLetter> = rows.iter().map(letter).collect::<Result<_, _>>()?;
+    let places: HashMap<&str, usize> = ids.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
+    letters.sort_by_key(|letter| places.get(letter.id.as_str()).copied());
+    Ok(letters)
 }
 
 fn letter(row: &SqliteRow) -> Result<DeadLetter, sqlx::Error> {
