@@ -7,9 +7,12 @@ use std::time::Duration;
 use anyhow::Context;
 use scorewire_core::acceptance::Acceptor;
 use scorewire_core::data_dir;
+use scorewire_core::domain::BoardId;
+use scorewire_core::queue_watch;
 use scorewire_core::settings::Settings;
+use scorewire_core::settings::units::Role;
 use scorewire_core::wiring::Wiring;
-use scorewire_workers::Workers;
+use scorewire_workers::{Workers, reconcile};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +35,9 @@ pub struct Server {
     /// The signing secret was made just now.
     pub new_secret: bool,
     listening: tokio::task::JoinHandle<()>,
-    workers: Workers,
+    /// `None` when other processes do the work.
+    workers: Option<Workers>,
+    watching: AbortOnDrop,
     stop: CancellationToken,
     hub_closing: CancellationToken,
     workers_stop: CancellationToken,
@@ -45,6 +50,10 @@ pub struct Server {
 pub fn tokens(settings: &Settings) -> anyhow::Result<(Tokens, bool)> {
     let (secret, new) = match &settings.jwt_secret.0 {
         Some(secret) => (secret.0.clone(), false),
+        // Tokens signed by one process would be refused by the next.
+        None if settings.redis_url.0.is_some() && settings.role != Role::Worker => {
+            anyhow::bail!("JWT_SECRET is not set: all processes of a fleet need the same secret of at least 32 bytes")
+        }
         None => data_dir::secret_or_new(&settings.data_dir)?,
     };
     Ok((Tokens::new(&secret, settings)?, new))
@@ -58,6 +67,10 @@ impl Server {
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
         let wiring = Wiring::open(&settings).await?;
         let (tokens, new_secret) = tokens(&settings)?;
+        if let Err(error) = reconcile::rebuild_lost(&wiring, &BoardId::main()).await {
+            // Workers try again; until then the board answers that it is unavailable.
+            tracing::warn!(%error, "the board could not be built at the start");
+        }
         let listener = TcpListener::bind(settings.listen).await.with_context(|| {
             format!("could not listen on {}: is another server there? Choose another with --listen", settings.listen)
         })?;
@@ -68,7 +81,12 @@ impl Server {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let acceptor = Acceptor::start(Arc::clone(&wiring.queue), settings.job_updates, settings.queue_limit);
         let depth = acceptor.clone();
-        let workers = Workers::start(&wiring, &settings, move |stats| depth.observe_depth(stats.depth), &workers_stop);
+        let watching = AbortOnDrop(tokio::spawn(queue_watch::watch(
+            Arc::clone(&wiring.queue),
+            Arc::clone(&wiring.metrics),
+            move |stats| depth.observe_depth(stats.depth),
+        )));
+        let workers = (settings.role != Role::Api).then(|| Workers::start(&wiring, &settings, &workers_stop));
         let hub = Hub::start(&wiring, &settings, hub_closing.clone());
         let limits = ConnectionLimits::from_settings(&settings);
         let grace = settings.shutdown_timeout.0;
@@ -79,13 +97,24 @@ impl Server {
             tokens,
             hub,
             hub_closing.clone(),
-            workers.health(),
+            workers.as_ref().map(Workers::health),
         ));
         tokio::spawn(forget_limits(Arc::downgrade(&app)));
         let metrics = Arc::clone(&wiring.metrics);
         let listening =
             tokio::spawn(listener::serve(listener, http::filter(app), limits, metrics, stop.clone(), grace));
-        Ok(Self { address, wiring, acceptor, new_secret, listening, workers, stop, hub_closing, workers_stop })
+        Ok(Self {
+            address,
+            wiring,
+            acceptor,
+            new_secret,
+            listening,
+            workers,
+            watching,
+            stop,
+            hub_closing,
+            workers_stop,
+        })
     }
 
     /// Ends in order: no new connections, viewers told to come back, requests in flight answered, jobs in hand
@@ -96,10 +125,21 @@ impl Server {
         if let Err(error) = self.listening.await {
             tracing::error!(%error, "the listener ended by a panic");
         }
-        drop(self.acceptor);
+        drop((self.watching, self.acceptor));
         self.workers_stop.cancel();
-        self.workers.stopped().await;
+        if let Some(workers) = self.workers {
+            workers.stopped().await;
+        }
         self.wiring.close().await;
+    }
+}
+
+/// A task that ends when its owner does.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `cli`: the command line
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
+//! - `doctor`: unsafe servers and files, and what the command says of them
 //! - `replay`: a recorded match through the `replay` command
 //! - `house_rules`: what a compiler can not check
 
@@ -15,6 +16,7 @@ mod api;
 mod browser;
 mod cli;
 mod contracts;
+mod doctor;
 mod faults;
 mod house_rules;
 mod live;

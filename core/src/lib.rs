@@ -2,27 +2,39 @@
 //!
 //! - [`domain`]: nouns and rules, no IO, no clock
 //! - [`ports`]: traits with their obligations
-//! - [`ledger`], [`queue`], [`rankings`], [`topics`]: adapters, each folder one port
+//! - [`ledger`], [`queue`], [`rankings`], [`topics`], [`leases`], [`replies`], [`rate_limits`]: adapters, each folder
+//!   one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
 //! - [`dead_letters`]: retries and discards work that was given up on
+//! - [`board_reader`]: reads boards for a crowd, and remembers the last answer
+//! - [`rebuild`]: fills rankings from the ledger, finds and mends where they drifted
+//! - [`queue_watch`]: samples how full the queue is
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock
+//! - [`doctor`]: names settings of servers and files that can lose what was accepted
 //! - [`settings`]: every knob, with default and unit
 //! - [`metrics`]: what the server counts
 //! - [`wiring`]: chooses adapters by URL
 
 pub mod acceptance;
+pub mod board_reader;
 pub mod data_dir;
 pub mod dead_letters;
+pub mod doctor;
 pub mod domain;
+pub mod leases;
 pub mod ledger;
 pub mod metrics;
 pub mod ports;
 pub mod queue;
+pub mod queue_watch;
 pub mod rankings;
+pub mod rate_limits;
+pub mod rebuild;
 pub mod redis;
 pub mod registration;
+pub mod replies;
 pub mod settings;
 pub mod sqlite;
 pub mod topics;

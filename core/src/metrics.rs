@@ -53,6 +53,12 @@ pub struct Metrics {
     pub queue_depth: Gauge,
     /// Age of the oldest of them.
     pub queue_oldest: Seconds,
+    /// Boards rebuilt from the ledger.
+    pub rebuilds: Counter,
+    /// Scheduled comparisons of the rankings with the ledger.
+    pub reconciled: Counter,
+    /// Standings found to differ from the ledger's, and mended.
+    pub drift: Counter,
     /// Updates per ledger transaction.
     pub commit_size: Histogram,
     /// Connected viewers.
@@ -67,6 +73,8 @@ pub struct Metrics {
     pub connections: Gauge,
     /// Connections refused at a limit.
     pub refused: Counter,
+    /// Requests that wait for the decision about their update.
+    pub waiting: Gauge,
 }
 
 impl fmt::Debug for Metrics {
@@ -90,6 +98,9 @@ impl Default for Metrics {
             dead: Gauge::default(),
             queue_depth: Gauge::default(),
             queue_oldest: Gauge::default(),
+            rebuilds: Counter::default(),
+            reconciled: Counter::default(),
+            drift: Counter::default(),
             commit_size: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
             viewers: Gauge::default(),
             delivered: Counter::default(),
@@ -97,6 +108,7 @@ impl Default for Metrics {
             publish_to_viewer: Histogram::new(LATENCY_BUCKETS),
             connections: Gauge::default(),
             refused: Counter::default(),
+            waiting: Gauge::default(),
         };
         metrics.register();
         metrics
@@ -122,6 +134,9 @@ impl Metrics {
             Unit::Seconds,
             self.queue_oldest.clone(),
         );
+        r.register("ranking_rebuilds", "Boards rebuilt from the ledger", self.rebuilds.clone());
+        r.register("ranking_comparisons", "Comparisons of the rankings with the ledger", self.reconciled.clone());
+        r.register("ranking_drift", "Standings found to differ from the ledger's, and mended", self.drift.clone());
         r.register("commit_updates", "Score updates per ledger transaction", self.commit_size.clone());
         r.register("viewers", "Connected stream viewers", self.viewers.clone());
         r.register("messages_delivered", "Messages handed to viewers", self.delivered.clone());
@@ -134,6 +149,7 @@ impl Metrics {
         );
         r.register("connections", "Open connections", self.connections.clone());
         r.register("connections_refused", "Connections refused at a limit", self.refused.clone());
+        r.register("waiting_requests", "Requests that wait for their update's decision", self.waiting.clone());
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -45,6 +45,7 @@ pub(super) async fn fill(server: &Server) -> anyhow::Result<()> {
             accepted_at: wiring.clock.now(),
             submitter,
             request: RequestId::new("sample"),
+            reply_to: None,
         };
         match server.acceptor.accept(update).await? {
             Acceptance::Accepted(id) | Acceptance::Replayed(id) | Acceptance::KeyReused(id) => pending.push(id),

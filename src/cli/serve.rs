@@ -1,14 +1,14 @@
 //! `scorewire serve`: run the server until a signal ends it.
 
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use scorewire_core::settings::units::LogFormat;
+use scorewire_core::doctor;
+use scorewire_core::settings::units::Role;
 use scorewire_core::settings::{Overrides, Settings};
+use scorewire_workers::log;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::{sample, settings_file};
 use crate::http::auth::Scope;
@@ -31,14 +31,20 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     let settings = Settings::resolve(args.overrides, &settings_file(args.config.as_deref())?)?;
-    start_log(&settings)?;
+    log::start(&settings)?;
     // Taken before anything is opened: a signal during start ends the start.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    let server = Server::start(settings.clone()).await?;
+    let server = tokio::select! {
+        server = Server::start(settings.clone()) => server?,
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
     if args.sample {
         sample::fill(&server).await?;
     }
     introduce(&server, &settings)?;
+    // Beside the server: what it finds is worth a warning, and no reason to wait.
+    tokio::spawn(async move { doctor::warn(&settings).await });
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
@@ -49,28 +55,21 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start_log(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log).map_err(|e| {
-        anyhow::anyhow!("the setting `log` can not be used: {e}; write a level like info, or info,scorewire=debug")
-    })?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
 /// Tells a person at the terminal what runs where, and what to try.
 #[expect(clippy::print_stdout, reason = "this is the command's output")]
 fn introduce(server: &Server, settings: &Settings) -> anyhow::Result<()> {
     let url = local_url(server.address);
-    let data = std::path::absolute(&settings.data_dir)?;
     println!("scorewire {} listens on {url}", env!("CARGO_PKG_VERSION"));
-    println!("  data    {} (embedded: SQLite, nothing else needed)", data.display());
+    if settings.role == Role::Worker {
+        println!("  works on what others accept; answers {url}/healthz, {url}/readyz and {url}/metrics");
+        return Ok(());
+    }
+    let data = std::path::absolute(&settings.data_dir)?;
+    if server.wiring.is_distributed() {
+        println!("  shares  PostgreSQL and Redis with every process of the same DATABASE_URL and REDIS_URL");
+    } else {
+        println!("  data    {} (embedded: SQLite, nothing else needed)", data.display());
+    }
     let token = if settings.jwt_secret.0.is_some() {
         "$(scorewire token --user dev --scope scores:write:any)".to_owned()
     } else {

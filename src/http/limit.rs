@@ -1,32 +1,24 @@
-//! Rate limits by governor: a bucket per subject for writes, one per address for everything.
+//! Rate limits: a bucket per subject for writes, one per address for everything; their headers and problems.
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock, QuantaClock};
-use governor::middleware::StateInformationMiddleware;
-use governor::state::keyed::DashMapStateStore;
-use governor::{Quota, RateLimiter};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use scorewire_core::domain::Subject;
+use scorewire_core::ports::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
 use scorewire_core::settings::units::Rate;
-use std::hash::Hash;
 
 use super::problem::{Kind, Problem};
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-type Buckets<K> = RateLimiter<K, DashMapStateStore<K>, QuantaClock, StateInformationMiddleware>;
-
-/// One bucket per key.
-struct Limiter<K: Clone + Eq + Hash> {
-    name: &'static str,
-    buckets: Buckets<K>,
-    clock: QuantaClock,
-    count: u32,
-    per: Duration,
+/// One limit and its buckets.
+struct Limiter {
+    limit: RateLimit,
+    buckets: Arc<dyn Buckets>,
     policy: HeaderValue,
 }
 
@@ -45,44 +37,34 @@ impl Allowance {
     }
 }
 
-impl<K: Clone + Eq + Hash> Limiter<K> {
-    fn new(name: &'static str, rate: Rate) -> Option<Self> {
+impl Limiter {
+    fn new(limits: &dyn RateLimits, name: &'static str, rate: Rate) -> Option<Self> {
         let Rate::Limit { count, per } = rate else { return None };
-        // A period shorter than one cell per nanosecond cell is refused by `Rate`'s parser (never zero).
-        let quota = Quota::with_period(per / count.get())?.allow_burst(count);
-        let seconds = per.as_secs_f64();
-        Some(Self {
-            name,
-            buckets: RateLimiter::dashmap(quota).with_middleware(),
-            clock: QuantaClock::default(),
-            count: count.get(),
-            per,
-            policy: value(format!("\"{name}\";q={count};w={}", seconds.ceil())),
-        })
+        let limit = RateLimit { name, count, per };
+        let policy = value(format!("\"{name}\";q={count};w={}", whole_seconds(per)));
+        Some(Self { limit, buckets: limits.buckets(limit), policy })
     }
 
-    fn check(&self, key: &K) -> Result<Allowance, Problem> {
-        match self.buckets.check_key(key) {
-            Ok(state) => {
-                let rest = state.remaining_burst_capacity();
-                // Time until the bucket is full again.
-                let refill = self.per.mul_f64(f64::from(self.count - rest) / f64::from(self.count));
-                let rest = value(format!("\"{}\";r={rest};t={}", self.name, refill.as_secs_f64().ceil()));
-                Ok(Allowance { policy: self.policy.clone(), rest })
+    async fn check(&self, key: &BucketKey) -> Result<Allowance, Problem> {
+        let RateLimit { name, count, per } = self.limit;
+        let rest = |left, until| value(format!("\"{name}\";r={left};t={}", whole_seconds(until)));
+        match self.buckets.take(key).await? {
+            Taken::Allowed { remaining, full_in } => {
+                Ok(Allowance { policy: self.policy.clone(), rest: rest(remaining, full_in) })
             }
-            Err(not_until) => {
-                let wait = not_until.wait_time_from(self.clock.now());
-                let seconds = wait.as_secs_f64().ceil();
-                Err(Problem::new(
-                    Kind::RateLimited,
-                    format!("at most {} {} per {}", self.count, self.name, humantime::format_duration(self.per)),
-                )
-                .retry_after(wait)
-                .header(RATE_LIMIT_POLICY, self.policy.clone())
-                .header(RATE_LIMIT, value(format!("\"{}\";r=0;t={seconds}", self.name))))
-            }
+            Taken::Refused { retry_in } => Err(Problem::new(
+                Kind::RateLimited,
+                format!("at most {count} {name} per {}", humantime::format_duration(per)),
+            )
+            .retry_after(retry_in)
+            .header(RATE_LIMIT_POLICY, self.policy.clone())
+            .header(RATE_LIMIT, rest(0, retry_in))),
         }
     }
+}
+
+fn whole_seconds(time: Duration) -> f64 {
+    time.as_secs_f64().ceil()
 }
 
 fn value(text: String) -> HeaderValue {
@@ -92,8 +74,8 @@ fn value(text: String) -> HeaderValue {
 
 /// Both limits.
 pub(crate) struct Limits {
-    subjects: Option<Limiter<Subject>>,
-    addresses: Option<Limiter<IpAddr>>,
+    subjects: Option<Limiter>,
+    addresses: Option<Limiter>,
 }
 
 impl fmt::Debug for Limits {
@@ -103,35 +85,34 @@ impl fmt::Debug for Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(subject: Rate, ip: Rate) -> Self {
-        Self { subjects: Limiter::new("writes", subject), addresses: Limiter::new("requests", ip) }
+    pub(crate) fn new(limits: &dyn RateLimits, subject: Rate, ip: Rate) -> Self {
+        Self { subjects: Limiter::new(limits, "writes", subject), addresses: Limiter::new(limits, "requests", ip) }
     }
 
     /// Counts a write of a subject.
-    pub(crate) fn check_subject(&self, subject: &Subject) -> Result<Option<Allowance>, Problem> {
-        self.subjects.as_ref().map(|limiter| limiter.check(subject)).transpose()
+    pub(crate) async fn check_subject(&self, subject: &Subject) -> Result<Option<Allowance>, Problem> {
+        match &self.subjects {
+            Some(limiter) => limiter.check(&BucketKey::Subject(subject.clone())).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Counts a request of an address.
-    pub(crate) fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
-        self.addresses.as_ref().map_or(Ok(()), |limiter| limiter.check(&bucket(address)).map(|_| ()))
+    pub(crate) async fn check_address(&self, address: IpAddr) -> Result<(), Problem> {
+        match &self.addresses {
+            Some(limiter) => limiter.check(&BucketKey::Address(network(address))).await.map(drop),
+            None => Ok(()),
+        }
     }
 
     /// Forgets buckets that are full again.
     pub(crate) fn forget_idle(&self) {
-        if let Some(limiter) = &self.subjects {
-            limiter.buckets.retain_recent();
-            limiter.buckets.shrink_to_fit();
-        }
-        if let Some(limiter) = &self.addresses {
-            limiter.buckets.retain_recent();
-            limiter.buckets.shrink_to_fit();
-        }
+        [&self.subjects, &self.addresses].into_iter().flatten().for_each(|limiter| limiter.buckets.forget_idle());
     }
 }
 
 /// One household has one IPv4 address but 2^64 IPv6 addresses: those share a bucket.
-fn bucket(address: IpAddr) -> IpAddr {
+fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
@@ -144,28 +125,59 @@ fn bucket(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use async_trait::async_trait;
+    use scorewire_core::domain::RequestId;
+    use scorewire_core::ports::{FailureKind, PortError};
+    use scorewire_core::rate_limits::LocalRateLimits;
 
-    #[test]
-    fn a_bucket_empties_and_says_when_to_come_back() {
-        let limits = Limits::new("2/1m".parse().expect("valid"), Rate::Off);
+    #[tokio::test]
+    async fn a_bucket_empties_and_says_when_to_come_back() {
+        let limits = Limits::new(&LocalRateLimits, "2/1m".parse().expect("valid"), Rate::Off);
         let ann = Subject::new("ann");
         let mut headers = HeaderMap::new();
-        limits.check_subject(&ann).expect("first").expect("limited").write(&mut headers);
+        limits.check_subject(&ann).await.expect("first").expect("limited").write(&mut headers);
         assert_eq!(headers["ratelimit-policy"], "\"writes\";q=2;w=60");
         assert_eq!(headers["ratelimit"], "\"writes\";r=1;t=30");
-        assert!(limits.check_subject(&ann).is_ok());
-        let refused = limits.check_subject(&ann).expect_err("third");
-        let response = refused.into_response("/", &scorewire_core::domain::RequestId::new("r"));
+        assert!(limits.check_subject(&ann).await.is_ok());
+        let refused = limits.check_subject(&ann).await.expect_err("third");
+        let response = refused.into_response("/", &RequestId::new("r"));
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "30");
-        assert!(limits.check_subject(&Subject::new("bob")).is_ok(), "everybody has a bucket of their own");
+        assert!(limits.check_subject(&Subject::new("bob")).await.is_ok(), "everybody has a bucket of their own");
     }
 
     #[test]
     fn an_ipv6_network_shares_a_bucket() {
-        let parse = |text: &str| bucket(text.parse().expect("valid"));
+        let parse = |text: &str| network(text.parse().expect("valid"));
         assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff"));
         assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
         assert_eq!(parse("::ffff:10.0.0.1"), parse("10.0.0.1"));
+    }
+
+    /// A store that is gone.
+    struct Gone;
+
+    impl RateLimits for Gone {
+        fn buckets(&self, _: RateLimit) -> Arc<dyn Buckets> {
+            Arc::new(Self)
+        }
+    }
+
+    #[async_trait]
+    impl Buckets for Gone {
+        async fn take(&self, _: &BucketKey) -> Result<Taken, PortError> {
+            Err(PortError::new("check a rate limit", FailureKind::Unavailable, "gone"))
+        }
+
+        fn forget_idle(&self) {}
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_can_not_be_checked_is_unavailable_for_now() {
+        let limits = Limits::new(&Gone, Rate::Off, "2/1m".parse().expect("valid"));
+        let refused = limits.check_address(IpAddr::from([10, 0, 0, 1])).await.expect_err("unavailable");
+        let response = refused.into_response("/", &RequestId::new("r"));
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()["retry-after"], "2");
     }
 }

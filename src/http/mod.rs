@@ -11,10 +11,12 @@ mod cors;
 mod jobs;
 mod limit;
 mod operations;
+mod prefer;
 mod problem;
 mod routes;
 mod scores;
 mod users;
+mod waiting;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
@@ -28,6 +30,7 @@ use scorewire_core::dead_letters::Verdict;
 use scorewire_core::domain::RequestId;
 use scorewire_core::metrics::{Metrics, RequestLabels};
 use scorewire_core::settings::Settings;
+use scorewire_core::settings::units::Role;
 use scorewire_core::wiring::Wiring;
 use scorewire_workers::Health;
 use serde::Serialize;
@@ -61,7 +64,8 @@ pub(crate) struct App {
     pub(crate) hub: Arc<Hub>,
     /// Cancelled when viewers shall go.
     pub(crate) hub_closing: CancellationToken,
-    pub(crate) health: Arc<Health>,
+    /// The workers' of this process, if it has any.
+    pub(crate) health: Option<Arc<Health>>,
     limits: Limits,
     cors: Cors,
     counters: RouteCounters,
@@ -75,10 +79,10 @@ impl App {
         tokens: Tokens,
         hub: Arc<Hub>,
         hub_closing: CancellationToken,
-        health: Arc<Health>,
+        health: Option<Arc<Health>>,
     ) -> Self {
         Self {
-            limits: Limits::new(settings.rate_limit_subject, settings.rate_limit_ip),
+            limits: Limits::new(&*wiring.rate_limits, settings.rate_limit_subject, settings.rate_limit_ip),
             cors: Cors::new(&settings.cors_origins.0),
             counters: RouteCounters::default(),
             settings,
@@ -162,6 +166,11 @@ async fn answer(
     let request = request_id(headers);
     let found = routes::find(method, path);
     let mut response = match found {
+        // A process of workers answers probes and scrapes alone.
+        Match::Route(index, _) if app.settings.role == Role::Worker && ROUTES[index].counted == Counted::Yes => {
+            Problem::new(Kind::NotFound, "this process runs workers only: ask one that runs the API")
+                .into_response(path, &request)
+        }
         Match::Route(index, parameter) => {
             let query = arrival.uri.query().unwrap_or_default();
             let call = Call { app, headers, query, parameter, request: &request };
@@ -198,7 +207,8 @@ async fn dispatch(
 ) -> Result<Response, Problem> {
     let route = ROUTES[index];
     if route.counted == Counted::Yes {
-        app.limits.check_address(client_ip::client_ip(peer, call.headers, &app.settings.trusted_proxies.0))?;
+        let address = client_ip::client_ip(peer, call.headers, &app.settings.trusted_proxies.0);
+        app.limits.check_address(address).await?;
     }
     let limits = BodyLimits { bytes: app.settings.max_body.0, time: app.settings.header_timeout.0 };
     match route.action {

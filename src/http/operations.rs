@@ -1,36 +1,51 @@
 //! Probes, metrics, and what a problem's slug means.
 
 use http::{HeaderValue, StatusCode, header};
+use scorewire_core::ports::JobKind;
 use serde::Serialize;
 
 use super::problem::{Kind, Problem};
 use super::{App, Call, Response, json_response};
 
-#[derive(Serialize)]
-struct Status<'a> {
+#[derive(Default, Serialize)]
+struct Status {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    worker: Option<&'a str>,
+    worker: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    ledger: Option<&'a str>,
+    ledger: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    server: Option<&'a str>,
+    queue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server: Option<&'static str>,
 }
 
 /// `GET /healthz`: the process answers.
 pub(super) fn live() -> Response {
-    json_response(StatusCode::OK, &Status { status: "ok", worker: None, ledger: None, server: None })
+    json_response(StatusCode::OK, &Status { status: "ok", ..Status::default() })
 }
 
-/// `GET /readyz`: the worker gets anywhere, the ledger takes writes, the server is not stopping.
+/// `GET /readyz`: the worker gets anywhere, ledger and queue answer, the server is not stopping. A process that shares
+/// them with others stays ready while they are away, and says so: taking all of a fleet out of service would take the
+/// readers' last answers away, too.
 pub(super) async fn ready(app: &App) -> Response {
-    let worker = app.health.check().err();
-    let ledger = app.wiring.ledger.probe().await.err().map(|error| error.to_string());
-    let stopping = app.hub_closing.is_cancelled();
-    let ready = worker.is_none() && ledger.is_none() && !stopping;
-    let (code, status) = if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    let server = stopping.then_some("stopping");
-    json_response(code, &Status { status, worker: worker.as_deref(), ledger: ledger.as_deref(), server })
+    let wiring = &app.wiring;
+    let (ledger, queue) = tokio::join!(wiring.ledger.probe(), wiring.queue.stats(JobKind::Scores));
+    let mut status = Status {
+        status: "ready",
+        worker: app.health.as_ref().and_then(|health| health.check().err()),
+        ledger: ledger.err().map(|error| error.to_string()),
+        queue: queue.err().map(|error| error.to_string()),
+        server: app.hub_closing.is_cancelled().then_some("stopping"),
+    };
+    let troubled = status.worker.is_some() || status.ledger.is_some() || status.queue.is_some();
+    let ready = status.server.is_none() && (!troubled || wiring.is_distributed());
+    status.status = match (ready, troubled) {
+        (true, false) => "ready",
+        (true, true) => "degraded",
+        (false, _) => "not ready",
+    };
+    json_response(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &status)
 }
 
 /// `GET /metrics`: OpenMetrics text.

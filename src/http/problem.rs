@@ -151,6 +151,12 @@ impl From<PortError> for Problem {
     }
 }
 
+impl From<std::sync::Arc<PortError>> for Problem {
+    fn from(error: std::sync::Arc<PortError>) -> Self {
+        Self::from(error.as_ref())
+    }
+}
+
 impl From<&PortError> for Problem {
     fn from(error: &PortError) -> Self {
         match error.kind {

@@ -11,11 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
+use super::waiting::Waiting;
 use super::{App, Call, Response, conditional, json_response};
 use crate::live::{self, Cursor};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Seconds since the answer was known to be true, where that is not now.
+const STALE: HeaderName = HeaderName::from_static("scorewire-stale");
 /// Browsers and proxies may keep a board, but ask each time whether it still stands.
 const REVALIDATE: HeaderValue = HeaderValue::from_static("public, max-age=0, must-revalidate");
 
@@ -30,19 +33,23 @@ struct PageQuery {
 /// `GET /scores`: rows of the board, best first.
 pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let board = BoardId::main();
-    let body: bytes::Bytes = if call.query.is_empty() {
-        let top = app.wiring.rankings.snapshot(&board).await?.top;
-        bytes::Bytes::copy_from_slice(top.as_bytes())
+    let (body, stale): (bytes::Bytes, _) = if call.query.is_empty() {
+        let read = app.wiring.boards.snapshot(&board).await?;
+        (bytes::Bytes::copy_from_slice(read.value.top.as_bytes()), read.stale)
     } else {
         let page: PageQuery = call.query()?;
         let limit = page.limit.unwrap_or(app.settings.top_rows);
         if !(1..=100).contains(&limit) {
             return Err(Problem::new(Kind::InvalidRequest, "limit: choose from 1 to 100"));
         }
-        let rows = app.wiring.rankings.page(&board, page.offset, limit).await?;
-        serde_json::to_vec(&rows).unwrap_or_default().into()
+        let read = app.wiring.boards.page(&board, page.offset, limit).await?;
+        (serde_json::to_vec(&read.value).unwrap_or_default().into(), read.stale)
     };
-    Ok(conditional::respond(call.headers, body, super::JSON, REVALIDATE))
+    let mut response = conditional::respond(call.headers, body, super::JSON, REVALIDATE);
+    if let Some(age) = stale {
+        response.headers_mut().insert(STALE, HeaderValue::from(age.as_secs().max(1)));
+    }
+    Ok(response)
 }
 
 #[derive(Default, Deserialize)]
@@ -86,7 +93,8 @@ struct Submitted<'a> {
     id: &'a UpdateId,
 }
 
-/// `POST /scores/update`: accepts an update durably.
+/// `POST /scores/update`: accepts an update durably; with `Prefer: wait`, tells what became of it if that is known
+/// in time.
 pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Result<Response, Problem> {
     let caller = call.caller()?;
     let user = UserId::parse(body.user_id).map_err(|e| Problem::field("userId", e.to_string()))?;
@@ -96,7 +104,8 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
     }
     caller.must_own(user)?;
     let identity = identity(call, &caller.subject)?;
-    let allowance = app.limits.check_subject(&caller.subject)?;
+    let allowance = app.limits.check_subject(&caller.subject).await?;
+    let waiting = Waiting::begin(app, call.headers);
     let accepted = app.acceptor.accept(NewUpdate {
         identity,
         board: BoardId::main(),
@@ -105,6 +114,7 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
         accepted_at: app.wiring.clock.now(),
         submitter: caller.subject.clone(),
         request: call.request.clone(),
+        reply_to: waiting.as_ref().map(Waiting::reply_to),
     });
     let (id, replayed) = match accepted.await? {
         Acceptance::Accepted(id) => {
@@ -121,9 +131,18 @@ pub(super) async fn update(app: &App, call: &Call<'_>, body: UpdateBody) -> Resu
             return Err(Problem::new(Kind::KeyReused, detail));
         }
     };
-    let mut response =
-        json_response(StatusCode::ACCEPTED, &Submitted { message: "Score update request submitted", id: &id });
+    let result = match &waiting {
+        Some(waiting) => waiting.result(app, &id, replayed).await,
+        None => None,
+    };
+    let mut response = match result {
+        Some(status) => told(&status),
+        None => json_response(StatusCode::ACCEPTED, &Submitted { message: "Score update request submitted", id: &id }),
+    };
     let headers = response.headers_mut();
+    if let Some(waiting) = &waiting {
+        waiting.write(headers);
+    }
     if let Ok(location) = HeaderValue::from_str(&format!("/scores/updates/{id}")) {
         headers.insert(header::LOCATION, location);
     }
@@ -150,7 +169,7 @@ fn identity(call: &Call<'_>, subject: &Subject) -> Result<UpdateIdentity, Proble
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct UpdateStatus {
+pub(super) struct UpdateStatus {
     id: UpdateId,
     status: &'static str,
     board: BoardId,
@@ -170,6 +189,20 @@ struct UpdateStatus {
     request_id: RequestId,
 }
 
+impl UpdateStatus {
+    /// Whether it will not change any more by itself.
+    pub(super) fn is_final(&self) -> bool {
+        matches!(self.status, "applied" | "rejected" | "failed")
+    }
+}
+
+/// What became of an update, for those who may know it; nobody else's cache may keep it.
+fn told(status: &UpdateStatus) -> Response {
+    let mut response = json_response(StatusCode::OK, status);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// `GET /scores/updates/{id}`: what became of an update.
 pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let caller = call.caller()?;
@@ -180,14 +213,12 @@ pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, 
     let status = status.ok_or_else(|| {
         Problem::new(Kind::NotFound, "no update of yours has this id (records are kept for the configured retention)")
     })?;
-    let mut response = json_response(StatusCode::OK, &status);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    Ok(told(&status))
 }
 
 /// The ledger's word is final, so it is asked first; and again last, since a job may be decided, acknowledged
 /// and trimmed between two looks.
-async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
+pub(super) async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
     if let Some(record) = app.wiring.ledger.find_update(id).await? {
         return Ok(Some(decided(record)));
     }

@@ -56,7 +56,7 @@ pub(super) async fn create(app: &App, call: &Call<'_>, body: NewUserBody) -> Res
     caller.must(Scope::Users)?;
     let id = body.id.map(UserId::parse).transpose().map_err(|e| Problem::field("id", e.to_string()))?;
     let name = UserName::parse(&body.name).map_err(|e| Problem::field("name", e.to_string()))?;
-    let allowance = app.limits.check_subject(&caller.subject)?;
+    let allowance = app.limits.check_subject(&caller.subject).await?;
     let (status, user) = match registration::create_user(&app.wiring, &NewUser { id, name }).await? {
         UserCreation::Created(user, _) => (StatusCode::CREATED, user),
         UserCreation::Existing(user) => (StatusCode::OK, user),

@@ -8,9 +8,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use scorewire_core::board_reader::BoardReader;
 use scorewire_core::domain::{BoardId, Position, TopicName};
 use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{Announcement, Clock, Rankings, Topics};
+use scorewire_core::ports::{Announcement, Clock, Topics};
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
 use tokio::sync::broadcast;
@@ -35,7 +36,7 @@ pub(crate) enum Cursor {
 /// Fans topics out to the viewers of this process.
 pub(crate) struct Hub {
     pub(super) topics: Arc<dyn Topics>,
-    pub(super) rankings: Arc<dyn Rankings>,
+    pub(super) boards: Arc<BoardReader>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) heartbeat: Duration,
@@ -50,7 +51,7 @@ impl Hub {
     pub(crate) fn start(wiring: &Wiring, settings: &Settings, closing: CancellationToken) -> Arc<Self> {
         let hub = Arc::new(Self {
             topics: Arc::clone(&wiring.topics),
-            rankings: Arc::clone(&wiring.rankings),
+            boards: Arc::clone(&wiring.boards),
             clock: Arc::clone(&wiring.clock),
             metrics: Arc::clone(&wiring.metrics),
             heartbeat: settings.heartbeat.0,

@@ -69,7 +69,7 @@ impl Viewer {
     }
 
     /// Makes something ready, or waits until there may be something.
-    async fn advance(&mut self) -> Result<(), PortError> {
+    async fn advance(&mut self) -> Result<(), Arc<PortError>> {
         if self.hub.closing.is_cancelled() {
             self.ready.push_back(sse::come_back(rand::random_range(COME_BACK_MS)));
             self.ended = true;
@@ -102,7 +102,7 @@ impl Viewer {
     }
 
     /// Finds the first place.
-    async fn begin(&mut self) -> Result<(), PortError> {
+    async fn begin(&mut self) -> Result<(), Arc<PortError>> {
         match self.cursor.clone() {
             Cursor::Now => self.snapshot().await,
             Cursor::After(position) => {
@@ -123,16 +123,16 @@ impl Viewer {
         }
     }
 
-    async fn snapshot(&mut self) -> Result<(), PortError> {
-        let snapshot = self.hub.rankings.snapshot(&self.board).await?;
+    async fn snapshot(&mut self) -> Result<(), Arc<PortError>> {
+        let snapshot = self.hub.boards.snapshot(&self.board).await?.value;
         self.ready.push_back(sse::event("snapshot", &snapshot.position, &snapshot.top));
         self.position = Some(snapshot.position);
         Ok(())
     }
 
     /// Says that the viewer's place is lost, and begins anew with a snapshot.
-    async fn reset(&mut self, reason: impl std::fmt::Display) -> Result<(), PortError> {
-        let snapshot = self.hub.rankings.snapshot(&self.board).await?;
+    async fn reset(&mut self, reason: impl std::fmt::Display) -> Result<(), Arc<PortError>> {
+        let snapshot = self.hub.boards.snapshot(&self.board).await?.value;
         self.hub.metrics.resets.inc();
         self.ready.push_back(sse::event("reset", &snapshot.position, &format!("{{\"reason\":\"{reason}\"}}")));
         self.ready.push_back(sse::event("snapshot", &snapshot.position, &snapshot.top));

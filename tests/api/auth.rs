@@ -276,8 +276,8 @@ async fn a_short_secret_refuses_to_start() {
 async fn a_secret_made_at_the_first_start_serves_the_next_one() {
     let app = TestApp::start().await;
     let token = app.admin();
-    let dir = app.finish().await;
-    let app = TestApp::in_dir(dir, |_| {}).await;
+    let storage = app.finish().await;
+    let app = TestApp::on(storage, |_| {}).await;
     assert!(!app.server.new_secret);
     let answer = app.request(Method::GET, "/users").bearer_auth(token).send().await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);

@@ -3,11 +3,14 @@
 use reqwest::{Method, Response, StatusCode};
 use scorewire::http::auth::Scope;
 use serde_json::{Value, json};
-use sqlx::Executor;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
 use super::{board, refused, text};
-use crate::support::{TestApp, eventually, refuse_user_13, take_user_13};
+use crate::support::{Books, TestApp, eventually};
+
+/// A job of bytes that are not even text.
+const JOB: &str = "01J0000000000000000000DEAD";
+const UNREADABLE: &[u8] = b"H\xc1\xde\xad";
 
 /// Every route with an id in its place.
 const ROUTES: [(Method, &str); 7] = [
@@ -26,7 +29,7 @@ async fn poisoned() -> TestApp {
     for id in [1, 13] {
         app.add_user(id).await;
     }
-    refuse_user_13(&app.data_dir()).await;
+    Books::of(&app.settings).refuse_user_13().await;
     app
 }
 
@@ -39,6 +42,28 @@ async fn answer(app: &TestApp, method: Method, path: &str, status: StatusCode) -
     assert_eq!(answer.status(), status, "{path}");
     assert_eq!(text(answer.headers(), "cache-control"), "no-store");
     answer.json().await.expect("JSON")
+}
+
+/// Puts a job into the queue behind the server's back.
+async fn queue_unreadable(app: &TestApp) {
+    match &app.settings.redis_url.0 {
+        None => {
+            let options = SqliteConnectOptions::new().filename(app.data_dir().join("queue.db"));
+            let queue = SqlitePool::connect_with(options).await.expect("the queue's file");
+            let insert = sqlx::query("INSERT INTO Jobs (job, id, job_type) VALUES (?1, ?2, 'scores')");
+            insert.bind(UNREADABLE).bind(JOB).execute(&queue).await.expect("a job");
+            queue.close().await;
+        }
+        Some(url) => {
+            let client = redis::Client::open(url.0.as_str()).expect("a URL");
+            let mut connection = client.get_multiplexed_async_connection().await.expect("Redis is there");
+            let base = format!("{{{}q:scores}}", app.settings.redis_prefix);
+            let mut push = redis::pipe();
+            push.atomic().hset(format!("{base}:job:{JOB}"), "payload", UNREADABLE).ignore();
+            push.xadd(format!("{base}:stream"), "*", &[("job", JOB)]).ignore();
+            push.query_async::<()>(&mut connection).await.expect("a job");
+        }
+    }
 }
 
 /// Submits updates of user 13 until each is parked; returns their ids.
@@ -89,7 +114,7 @@ async fn a_dead_letter_is_shown_whole_and_applied_when_it_is_retried() {
     assert_eq!(&shown, listed);
     assert_eq!((&payload["id"], &payload["user"], &payload["amount"]), (&json!(id), &json!(13), &json!(5)));
 
-    take_user_13(&app.data_dir()).await;
+    Books::of(&app.settings).take_user_13().await;
     let path = format!("/admin/jobs/{id}/retry");
     let retried = answer(&app, Method::POST, &path, StatusCode::ACCEPTED).await;
     assert_eq!(ids(&retried, "ids"), [id.as_str()]);
@@ -115,7 +140,7 @@ async fn a_discarded_update_is_forgotten_and_its_key_is_free() {
     ] {
         refused(send(&app, method, &path).await, 404, "not-found").await;
     }
-    take_user_13(&app.data_dir()).await;
+    Books::of(&app.settings).take_user_13().await;
     let again = app.submit(13, 7, Some("k")).await;
     assert_eq!(again.status(), StatusCode::ACCEPTED);
     assert!(!again.headers().contains_key("idempotency-replayed"));
@@ -137,7 +162,7 @@ async fn all_dead_letters_are_listed_and_decided_about_page_by_page() {
 
     let gone = answer(&app, Method::DELETE, "/admin/jobs?state=dead&limit=2", StatusCode::OK).await;
     assert_eq!(ids(&gone, "ids").len(), 2);
-    take_user_13(&app.data_dir()).await;
+    Books::of(&app.settings).take_user_13().await;
     let retried = answer(&app, Method::POST, "/admin/jobs/retry?state=dead", StatusCode::ACCEPTED).await;
     assert_eq!((ids(&retried, "ids").len(), &retried["next"]), (3, &Value::Null));
     for id in ids(&retried, "ids") {
@@ -151,15 +176,8 @@ async fn all_dead_letters_are_listed_and_decided_about_page_by_page() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_nobody_can_read_is_shown_and_can_be_discarded() {
-    const JOB: &str = "01J0000000000000000000DEAD";
     let app = TestApp::start().await;
-    let options = SqliteConnectOptions::new().filename(app.data_dir().join("queue.db"));
-    let queue = SqlitePool::connect_with(options).await.expect("the queue's file");
-    queue
-        .execute("INSERT INTO Jobs (job, id, job_type) VALUES (x'48c1DEAD', '01J0000000000000000000DEAD', 'scores')")
-        .await
-        .expect("a job");
-    queue.close().await;
+    queue_unreadable(&app).await;
     app.add_user(1).await;
     app.decided(1, 5).await;
     let shown = eventually("the job to be parked", || async {

@@ -12,6 +12,7 @@ mod page;
 mod scores;
 mod updates;
 mod users;
+mod waiting;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, Response};

@@ -75,13 +75,13 @@ async fn the_page_comes_back_to_a_restarted_server_by_itself() {
     let page = &browser.page;
     page.goto(&app.url).await.expect("the page opens");
     connection_becomes(page, "live").await;
-    let dir = {
-        let TestApp { server, dir, .. } = app;
+    let storage = {
+        let TestApp { server, storage, .. } = app;
         server.stop().await;
-        dir
+        storage
     };
     connection_becomes(page, "reconnecting").await;
-    let app = TestApp::in_dir(dir, |settings| settings.listen = Some(address)).await;
+    let app = TestApp::on(storage, |settings| settings.listen = Some(address)).await;
     connection_becomes(page, "live").await;
     app.accepted(1, 7, None).await;
     rows_become(page, json!([["1", "1", "7"]])).await;

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::scorewire;
-use crate::support::{ServerProcess, admin_token, eventually, refuse_user_13, take_user_13};
+use crate::support::{Books, ServerProcess, admin_token, eventually};
 
 const SECRET: &str = "a secret that is long enough for a test";
 
@@ -53,7 +53,7 @@ async fn poisoned(dir: &Path) -> ServerProcess {
     let server = ServerProcess::start(dir, &["--jwt-secret", SECRET, "--max-attempts", "1"]).await;
     let added = scorewire(dir, &["users", "add", "Grace", "--id", "13", "--jwt-secret", SECRET]).await;
     assert!(added.success, "{added:?}");
-    refuse_user_13(dir).await;
+    Books::in_dir(dir).refuse_user_13().await;
     server
 }
 
@@ -79,7 +79,7 @@ async fn dead_letters_of_a_running_server_are_listed_shown_retried_and_discarded
     assert!(shown.contains("dead") && shown.contains("\"amount\": 5"), "{shown}");
     assert_eq!(json(dir, &["show", &ids[0]]).await["payload"]["user"], 13);
 
-    take_user_13(dir).await;
+    Books::in_dir(dir).take_user_13().await;
     assert_eq!(json(dir, &["retry", &ids[0]]).await["ids"], json!([ids[0]]));
     eventually("the retried update to be applied", || async { (score(&server).await == 5).then_some(()) }).await;
     let again = jobs(dir, &["retry", &ids[0]]).await;
@@ -108,7 +108,7 @@ async fn dead_letters_in_the_files_of_a_stopped_server_are_decided_about_too() {
     assert_eq!(json(dir, &["discard", "--all", "--yes"]).await["ids"], json!([ids[0], ids[2]]));
     assert_eq!(stats(dir).await, (1, 0));
 
-    take_user_13(dir).await;
+    Books::in_dir(dir).take_user_13().await;
     let server = ServerProcess::start(dir, &["--jwt-secret", SECRET]).await;
     eventually("the retried update to be applied", || async { (score(&server).await == 5).then_some(()) }).await;
     server.terminate().await;

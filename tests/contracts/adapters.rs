@@ -6,23 +6,32 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prometheus_client::metrics::gauge::Gauge;
 use scorewire_core::domain::{BoardId, Micros, RingLimits};
+use scorewire_core::leases::{RedisLeases, SoleProcess};
 use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
-use scorewire_core::ports::{Clock, JobInspector, Queue, SystemClock, Topics};
+use scorewire_core::ports::{Clock, JobInspector, Queue, Rebuild, SystemClock, Topics};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{RedisQueue, SqliteQueue};
 use scorewire_core::rankings::{MemoryRankings, RedisRankings};
+use scorewire_core::rate_limits::{LocalRateLimits, Patience, RedisRateLimits};
 use scorewire_core::redis::RedisHandle;
+use scorewire_core::replies::{MemoryReplies, RedisReplies};
+use scorewire_core::settings::units::Failing;
 use scorewire_core::topics::{MemoryTopics, RedisTopics};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use tempfile::TempDir;
 
+use super::leases::Fleet;
 use super::ledger::Books;
 use super::queue::WorkedQueue;
 use super::rankings::{Boards, TOP_ROWS};
+use super::replies::PLACES;
 use super::topics::KEPT_MESSAGES;
+use super::{rate_limits, replies};
 use crate::postgres_server::PrivatePostgres;
 use crate::redis_server::PrivateRedis;
+use crate::support::DEADLINE;
 
 /// A wall clock that somebody keeps setting back.
 #[derive(Debug, Default)]
@@ -144,10 +153,46 @@ pub(super) async fn redis_rankings() -> (Arc<PrivateRedis>, Arc<Boards>) {
     let rankings = Arc::new(RedisRankings::new(Arc::clone(&topics), TOP_ROWS));
     // A board on Redis is built before its first use, so that an empty cache is never taken for an empty board.
     for board in ["main", "other"] {
-        let building = rankings.build(&BoardId::new(board)).await.expect("begun");
+        let building = rankings.begin(&BoardId::new(board)).await.expect("begun");
         rankings.finish(building).await.expect("finished");
     }
     (server, Arc::new(Boards { rankings, topics }))
+}
+
+pub(super) async fn sole_process() -> ((), Arc<Fleet>) {
+    ((), Arc::new(Fleet { processes: vec![Arc::new(SoleProcess)] }))
+}
+
+pub(super) async fn redis_leases() -> (Arc<PrivateRedis>, Arc<Fleet>) {
+    let (server, handle) = redis().await;
+    let process = || Arc::new(RedisLeases::new(handle.clone())) as _;
+    (server, Arc::new(Fleet { processes: (0..3).map(|_| process()).collect() }))
+}
+
+pub(super) async fn memory_replies() -> ((), Arc<replies::Processes>) {
+    let gauge = Gauge::default();
+    let waiting = Arc::new(MemoryReplies::new(PLACES, gauge.clone()));
+    ((), Arc::new(replies::Processes { deciding: Arc::clone(&waiting) as _, waiting, gauge }))
+}
+
+pub(super) async fn redis_replies() -> (Arc<PrivateRedis>, Arc<replies::Processes>) {
+    let (server, handle) = redis().await;
+    let gauge = Gauge::default();
+    let waiting = RedisReplies::start(handle.clone(), PLACES, gauge.clone()).await.expect("replies");
+    let deciding = RedisReplies::start(handle, PLACES, Gauge::default()).await.expect("replies");
+    (server, Arc::new(replies::Processes { waiting: Arc::new(waiting), deciding: Arc::new(deciding), gauge }))
+}
+
+pub(super) async fn local_rate_limits() -> ((), Arc<rate_limits::Processes>) {
+    ((), Arc::new(vec![Arc::new(LocalRateLimits)]))
+}
+
+pub(super) async fn redis_rate_limits() -> (Arc<PrivateRedis>, Arc<rate_limits::Processes>) {
+    let (server, handle) = redis().await;
+    // A slow machine is no Redis that is away.
+    let patience = Patience { answer: DEADLINE, pause: DEADLINE };
+    let process = || Arc::new(RedisRateLimits::with_patience(handle.clone(), Failing::Closed, patience)) as _;
+    (server, Arc::new((0..3).map(|_| process()).collect()))
 }
 
 /// The queue with a hand on its keys, to finish jobs as apalis would.

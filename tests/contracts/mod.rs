@@ -7,9 +7,13 @@
 
 mod adapters;
 mod jobs;
+mod leases;
 mod ledger;
 mod queue;
 mod rankings;
+mod rate_limits;
+mod rebuilding;
+mod replies;
 mod roster;
 mod topics;
 
@@ -61,6 +65,7 @@ fn update(id: &str, to: i64, amount: i64) -> ScoreUpdate {
         accepted_at: Micros(1_700_000_000_000_000),
         submitter: Subject::new("tester"),
         request: RequestId::new("request"),
+        reply_to: None,
         attempt: 1,
     }
 }

@@ -83,6 +83,7 @@ fn new(identity: UpdateIdentity, amount: i64) -> NewUpdate {
         accepted_at: NOW,
         submitter: Subject::new("ann"),
         request: RequestId::new("r-1"),
+        reply_to: None,
     }
 }
 

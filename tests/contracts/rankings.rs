@@ -44,12 +44,12 @@ suite! {
     }
 }
 
-fn named_at(id: i64, score: i64, version: i64, reached_at: i64) -> NamedStanding {
+pub(super) fn named_at(id: i64, score: i64, version: i64, reached_at: i64) -> NamedStanding {
     let standing = Standing { board: BoardId::main(), user: user(id), score, version, reached_at: Micros(reached_at) };
     NamedStanding { standing, name: UserName::parse(&format!("user {id}")).expect("a name") }
 }
 
-fn named(id: i64, score: i64, version: i64) -> NamedStanding {
+pub(super) fn named(id: i64, score: i64, version: i64) -> NamedStanding {
     named_at(id, score, version, 1_700_000_000_000_000 + id)
 }
 
@@ -62,16 +62,16 @@ fn told(id: i64, score: i64, rank: u64, increment: i128) -> Value {
 }
 
 impl Boards {
-    async fn publish(&self, standings: &[NamedStanding]) -> u64 {
+    pub(super) async fn publish(&self, standings: &[NamedStanding]) -> u64 {
         self.rankings.publish(&BoardId::main(), standings).await.expect("published")
     }
 
-    async fn rows(&self, offset: usize, limit: usize) -> Vec<(u64, i64, i64)> {
+    pub(super) async fn rows(&self, offset: usize, limit: usize) -> Vec<(u64, i64, i64)> {
         let rows = self.rankings.page(&BoardId::main(), offset, limit).await.expect("rows");
         rows.iter().map(|row| (row.rank, row.user_id, row.score)).collect()
     }
 
-    async fn snapshot(&self) -> BoardSnapshot {
+    pub(super) async fn snapshot(&self) -> BoardSnapshot {
         self.rankings.snapshot(&BoardId::main()).await.expect("a snapshot")
     }
 

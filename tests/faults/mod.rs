@@ -4,6 +4,7 @@ mod crashes;
 mod orphans;
 mod poison;
 mod refusals;
+mod restarts;
 mod shutdown;
 mod storage;
 mod streams;
@@ -21,5 +22,6 @@ fn update(user: i64) -> NewUpdate {
         accepted_at: Micros(1),
         submitter: Subject::new("tester"),
         request: RequestId::new("r"),
+        reply_to: None,
     }
 }

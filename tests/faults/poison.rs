@@ -3,7 +3,7 @@
 use sqlx::Executor;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use crate::support::{TestApp, eventually, refuse_user_13};
+use crate::support::{Books, TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_poisoned_update_is_parked_alone_and_the_rest_apply() {
@@ -15,7 +15,7 @@ async fn one_poisoned_update_is_parked_alone_and_the_rest_apply() {
     for id in [1, 2, 13] {
         app.add_user(id).await;
     }
-    refuse_user_13(&app.data_dir()).await;
+    Books::of(&app.settings).refuse_user_13().await;
     // Concurrent, so that they share jobs and transactions with the poisoned one.
     let posts = (0..60).map(|n| {
         let user = if n == 30 { 13 } else { 1 + n % 2 };

@@ -95,7 +95,8 @@ async fn jobs_of_a_dead_worker_are_taken_over_and_nothing_stays_behind() {
     eventually("stuck jobs", || async { (dying.tries.lock().expect("a lock").len() > 100).then_some(()) }).await;
     first.abort();
     let living = Arc::new(Hands::default());
-    let second = worker(&queue, "second", &living);
+    // Of another process, so to speak.
+    let second = worker(&self::queue(&server).await, "second", &living);
     drained(&queue).await;
     second.abort();
     let (first, second) = (dying.tries.lock().expect("a lock").clone(), living.tries.lock().expect("a lock").clone());

@@ -111,21 +111,3 @@ async fn a_place_that_is_lost_is_said_and_made_up_for_by_a_snapshot() {
     drop(viewer);
     app.finish().await;
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_restarted_server_resets_its_viewers_and_keeps_its_scores() {
-    let app = TestApp::start().await;
-    app.add_user(1).await;
-    app.decided(1, 41).await;
-    let mut viewer = app.stream("", None).await;
-    let before = viewer.expect("snapshot").await;
-    drop(viewer);
-    let dir = app.finish().await;
-    let app = TestApp::in_dir(dir, |_| {}).await;
-    let mut viewer = app.stream("", Some(&before.id)).await;
-    assert_eq!(reset(&mut viewer).await, "epoch-changed");
-    app.decided(1, 1).await;
-    assert_eq!(viewer.expect("update").await.data["score"], 42);
-    drop(viewer);
-    app.finish().await;
-}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::{TestApp, eventually, within};
 
@@ -52,13 +52,15 @@ async fn every_viewer_sees_the_same_whole_sequence() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_that_never_reads_slows_nobody_and_is_cut_off() {
     let app = TestApp::with(|settings| settings.write_timeout = Some("1s".parse().expect("a span"))).await;
-    // Long names fill the sockets' buffers quickly.
+    // Long names fill the sockets' buffers quickly, and small ones even more so.
     for id in 1..=10 {
         let body = serde_json::json!({ "id": id, "name": "x".repeat(100) });
         let answer = app.request(reqwest::Method::POST, "/users").bearer_auth(app.admin()).json(&body).send().await;
         assert_eq!(answer.expect("an answer").status(), 201);
     }
-    let mut stalled = TcpStream::connect(app.server.address).await.expect("a connection");
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(4_096).expect("a small buffer");
+    let mut stalled = socket.connect(app.server.address).await.expect("a connection");
     stalled.write_all(b"GET /scores/stream HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("a request");
     let mut reader = app.stream("", None).await;
     reader.expect("snapshot").await;

@@ -81,7 +81,7 @@ async fn the_recorded_match_scores_what_its_file_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn points_come_from_the_settings_file() {
     let app = TestApp::start().await;
-    let settings = app.data_dir().join("points.toml");
+    let settings = app.storage.dir.path().join("points.toml");
     let off = ["shot_on_target", "pass_completed", "assist", "key_pass", "aerial_won", "own_goal", "goal_conceded"];
     let off: String = off.iter().map(|rule| format!("{rule} = 0\n")).collect();
     std::fs::write(&settings, format!("[points]\ngoal = 1000\n{off}")).expect("a settings file");

@@ -1,4 +1,4 @@
-//! A server in this process, on a free port and an empty data directory, and a client that knows its API.
+//! A server in this process, on a free port and empty storage, and a client that knows its API.
 
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -11,6 +11,7 @@ use scorewire_core::ports::JobKind;
 use scorewire_core::settings::{Overrides, Settings, SettingsFile};
 use serde_json::{Value, json};
 
+use super::deployment::{Deployment, Storage};
 use super::{Stream, eventually, within};
 
 /// Rows of a board as (rank, user id, score).
@@ -22,7 +23,7 @@ pub(crate) struct TestApp {
     pub(crate) settings: Settings,
     pub(crate) url: String,
     pub(crate) http: reqwest::Client,
-    pub(crate) dir: tempfile::TempDir,
+    pub(crate) storage: Storage,
 }
 
 impl TestApp {
@@ -33,23 +34,22 @@ impl TestApp {
 
     /// A server with settings changed by the test.
     pub(crate) async fn with(change: impl FnOnce(&mut Overrides)) -> Self {
-        Self::in_dir(tempfile::tempdir().expect("a temporary directory"), change).await
+        Self::on(Storage::empty(Deployment::of_this_run()).await, change).await
     }
 
     /// A server on the data another one left.
-    pub(crate) async fn in_dir(dir: tempfile::TempDir, change: impl FnOnce(&mut Overrides)) -> Self {
+    pub(crate) async fn on(storage: Storage, change: impl FnOnce(&mut Overrides)) -> Self {
         let mut overrides = Overrides {
             listen: Some("127.0.0.1:0".parse().expect("an address")),
-            data_dir: Some(dir.path().join("data")),
             rate_limit_subject: Some("off".parse().expect("a rate")),
             rate_limit_ip: Some("off".parse().expect("a rate")),
-            ..Overrides::default()
+            ..storage.overrides()
         };
         change(&mut overrides);
         let settings = Settings::resolve(overrides, &SettingsFile::default()).expect("valid settings");
         let server = Server::start(settings.clone()).await.expect("the server starts");
         let url = format!("http://{}", server.address);
-        Self { server, settings, url, http: reqwest::Client::new(), dir }
+        Self { server, settings, url, http: reqwest::Client::new(), storage }
     }
 
     /// The server's data directory.
@@ -157,7 +157,7 @@ impl TestApp {
 
     /// Stops the server after checking what must hold at every end: nothing is left undone, no viewer leaks, and
     /// the rankings are those of the ledger.
-    pub(crate) async fn finish(self) -> tempfile::TempDir {
+    pub(crate) async fn finish(self) -> Storage {
         self.settled().await;
         eventually("viewers to be gone", || async { (self.server.wiring.metrics.viewers.get() == 0).then_some(()) })
             .await;
@@ -168,6 +168,6 @@ impl TestApp {
             assert_eq!(row.map(|row| row.score), Some(named.standing.score), "rankings equal the ledger");
         }
         within("the server to stop", self.server.stop()).await;
-        self.dir
+        self.storage
     }
 }

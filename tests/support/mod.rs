@@ -1,12 +1,14 @@
 //! What tests share: a server on a free port, a typed client, a stream reader, and waiting with a deadline.
 
 mod app;
+mod deployment;
 mod poison;
 mod process;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
-pub(crate) use poison::{refuse_user_13, take_user_13};
+pub(crate) use deployment::Storage;
+pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command};
 pub(crate) use stream::{SseEvent, Stream};
 

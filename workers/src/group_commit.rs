@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use scorewire_core::domain::{BoardId, NamedStanding, ScoreUpdate, TopicName, UpdateId};
 use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{AppliedBatch, FailureKind, Ledger, PortError, Rankings, Topics};
+use scorewire_core::ports::{AppliedBatch, FailureKind, Ledger, PortError, Rankings, Replies, Topics};
 use scorewire_core::wiring::Wiring;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +51,7 @@ impl GroupCommit {
             ledger: Arc::clone(&wiring.ledger),
             rankings: Arc::clone(&wiring.rankings),
             topics: Arc::clone(&wiring.topics),
+            replies: Arc::clone(&wiring.replies),
             metrics: Arc::clone(&wiring.metrics),
             health,
             shutdown,
@@ -74,6 +75,7 @@ struct Committer {
     ledger: Arc<dyn Ledger>,
     rankings: Arc<dyn Rankings>,
     topics: Arc<dyn Topics>,
+    replies: Arc<dyn Replies>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     shutdown: CancellationToken,
@@ -149,6 +151,9 @@ impl Committer {
         for (board, standings) in by_board(&applied.standings) {
             self.when_available(|| self.rankings.publish(board, &standings)).await?;
         }
+        // After the publication: who is told its score finds the same on the board.
+        let waiting: Vec<_> = batch.iter().filter_map(|update| update.reply_to.clone()).collect();
+        self.replies.answer(&waiting);
         if tracing::enabled!(tracing::Level::DEBUG) {
             self.trace(batch).await;
         }

@@ -2,13 +2,17 @@
 //!
 //! - [`score_update`]: applies queued score updates exactly once and publishes the result
 //! - [`group_commit`]: merges concurrent jobs into one ledger transaction
-//! - [`maintenance`]: samples and trims the queue, forgets what is past its retention
+//! - [`reconcile`]: rebuilds lost rankings, compares the rest with the ledger
+//! - [`maintenance`]: trims the queue, forgets what is past its retention
 //! - [`runtime`]: keeps a worker running, whatever its queue does
 //! - [`health`]: whether the worker gets anywhere
+//! - [`log`]: how log lines look, for every program of ours
 
 pub mod group_commit;
 pub mod health;
+pub mod log;
 pub mod maintenance;
+pub mod reconcile;
 pub mod runtime;
 pub mod score_update;
 

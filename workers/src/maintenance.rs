@@ -1,31 +1,34 @@
-//! Housekeeping: samples how full the queue is, trims finished jobs, forgets updates past their retention.
-//! Everything goes in small chunks, so that no score waits behind a large delete.
+//! Housekeeping: trims finished jobs, forgets updates past their retention. One process does it for all. Everything
+//! goes in small chunks, so that no score waits behind a large delete.
 
 use std::time::Duration;
 
 use scorewire_core::domain::Micros;
-use scorewire_core::ports::{JobKind, PortError, QueueStats};
+use scorewire_core::ports::PortError;
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 const BEAT: Duration = Duration::from_millis(500);
+const LEASE: &str = "maintenance";
+/// Several beats, so that a slow one keeps the lease.
+const LEASE_TIME: Duration = Duration::from_secs(10);
 const CHUNK: usize = 100;
 /// Keys are kept this much longer than ledger rows, so that a key never outlives neither.
 const KEY_MARGIN: Duration = Duration::from_secs(3_600);
 
-/// Runs until shutdown; `observe` hears every sample.
-pub async fn run(wiring: Wiring, settings: Settings, observe: impl Fn(QueueStats) + Send, shutdown: CancellationToken) {
+/// Runs until shutdown.
+pub async fn run(wiring: Wiring, settings: Settings, shutdown: CancellationToken) {
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut troubled = false;
     loop {
         tokio::select! {
             _ = beat.tick() => {}
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => break,
         }
-        match keep_house(&wiring, settings.retention.0, &observe, &shutdown).await {
+        match keep_house(&wiring, settings.retention.0, &shutdown).await {
             Ok(()) => troubled = false,
             // Said once: the readiness check and the worker's own waits tell the rest.
             Err(error) if !troubled => {
@@ -35,20 +38,14 @@ pub async fn run(wiring: Wiring, settings: Settings, observe: impl Fn(QueueStats
             Err(_) => {}
         }
     }
+    // The next process need not wait for the lease to run out; if it can not be told, it will.
+    let _ = wiring.leases.release(LEASE).await;
 }
 
-async fn keep_house(
-    wiring: &Wiring,
-    retention: Duration,
-    observe: &(impl Fn(QueueStats) + Send),
-    shutdown: &CancellationToken,
-) -> Result<(), PortError> {
-    let stats = wiring.queue.stats(JobKind::Scores).await?;
-    observe(stats);
-    let metrics = &wiring.metrics;
-    metrics.queue_depth.set(i64::try_from(stats.depth).unwrap_or(i64::MAX));
-    metrics.queue_oldest.set(stats.oldest.as_secs_f64());
-    metrics.dead.set(i64::try_from(stats.dead).unwrap_or(i64::MAX));
+async fn keep_house(wiring: &Wiring, retention: Duration, shutdown: &CancellationToken) -> Result<(), PortError> {
+    if !wiring.leases.hold(LEASE, LEASE_TIME).await? {
+        return Ok(());
+    }
     let before =
         |age: Duration| Micros(wiring.clock.now().0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
     while wiring.queue.trim(before(retention + KEY_MARGIN), CHUNK).await? >= CHUNK as u64 && !shutdown.is_cancelled() {}

@@ -11,7 +11,7 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
 use apalis_core::worker::event::Event;
 use apalis_core::worker::ext::event_listener::EventListenerExt;
-use scorewire_core::ports::{JobKind, QueueStats};
+use scorewire_core::ports::JobKind;
 use scorewire_core::queue::JobSource;
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
@@ -21,8 +21,8 @@ use ulid::Ulid;
 
 use crate::group_commit::GroupCommit;
 use crate::health::Health;
-use crate::maintenance;
 use crate::score_update::{self, RetryPolicy, ScoreUpdates};
+use crate::{maintenance, reconcile};
 
 /// Jobs in hand at once: more than are fetched at a time, so that none waits in a buffer.
 const CONCURRENCY: usize = 256;
@@ -38,18 +38,14 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts them; `observe` hears how full the queue is. They end when `shutdown` is cancelled.
+    /// Starts them; they end when `shutdown` is cancelled.
     #[must_use]
-    pub fn start(
-        wiring: &Wiring,
-        settings: &Settings,
-        observe: impl Fn(QueueStats) + Send + Sync + 'static,
-        shutdown: &CancellationToken,
-    ) -> Self {
+    pub fn start(wiring: &Wiring, settings: &Settings, shutdown: &CancellationToken) -> Self {
         let health = Arc::new(Health::default());
         let mut tasks = JoinSet::new();
         tasks.spawn(run_scores(wiring.clone(), settings.clone(), Arc::clone(&health), shutdown.clone()));
-        tasks.spawn(maintenance::run(wiring.clone(), settings.clone(), observe, shutdown.clone()));
+        tasks.spawn(maintenance::run(wiring.clone(), settings.clone(), shutdown.clone()));
+        tasks.spawn(reconcile::run(wiring.clone(), settings.clone(), shutdown.clone()));
         Self { tasks, health }
     }
 
@@ -109,6 +105,7 @@ async fn until_stopped(
 async fn run_scores(wiring: Wiring, settings: Settings, health: Arc<Health>, shutdown: CancellationToken) {
     let handler = Arc::new(ScoreUpdates {
         queue: Arc::clone(&wiring.queue),
+        replies: Arc::clone(&wiring.replies),
         commits: GroupCommit::start(&wiring, Arc::clone(&health), settings.commit_updates, shutdown.clone()),
         policy: RetryPolicy::from_settings(&settings),
         metrics: Arc::clone(&wiring.metrics),

@@ -14,7 +14,7 @@ use apalis_core::task::task_id::TaskId;
 use futures_util::FutureExt;
 use scorewire_core::domain::{JobId, ScoreUpdate};
 use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{DeadLetter, PortError, Queue};
+use scorewire_core::ports::{DeadLetter, PortError, Queue, Replies};
 use scorewire_core::queue::{JobPayload, PayloadError, RawPayload};
 use scorewire_core::settings::Settings;
 
@@ -53,6 +53,8 @@ impl RetryPolicy {
 pub struct ScoreUpdates {
     /// The queue it came from.
     pub queue: Arc<dyn Queue>,
+    /// Who waits for it.
+    pub replies: Arc<dyn Replies>,
     /// Where it is applied.
     pub commits: GroupCommit,
     /// When it is tried again.
@@ -117,7 +119,11 @@ impl ScoreUpdates {
             self.queue.delay(job, wait).await?;
             return Err(refused.into_values().next().unwrap_or_default().into());
         }
-        Ok(self.bury(&letters(job, attempt, &updates, &refused)).await?)
+        self.bury(&letters(job, attempt, &updates, &refused)).await?;
+        let parked = updates.iter().filter(|update| refused.contains_key(&update.id));
+        let waiting: Vec<_> = parked.filter_map(|update| update.reply_to.clone()).collect();
+        self.replies.answer(&waiting);
+        Ok(())
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {

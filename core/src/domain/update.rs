@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{BoardId, Micros, RequestId, Subject, UpdateId, UserId};
+use super::{BoardId, Micros, ReplyTo, RequestId, Subject, UpdateId, UserId};
 
 /// Scores and increments stay within ±(2^53−1): exact in JavaScript numbers and in sorted-set scores.
 pub const SCORE_LIMIT: i64 = (1 << 53) - 1;
@@ -52,6 +52,9 @@ pub struct ScoreUpdate {
     pub submitter: Subject,
     /// The request it came in with.
     pub request: RequestId,
+    /// Where a request waits for the decision, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<ReplyTo>,
     /// Which try this is, from 1: the worker's knowledge, not part of what is queued.
     #[serde(skip, default = "first_attempt")]
     pub attempt: u32,

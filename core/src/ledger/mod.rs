@@ -7,5 +7,5 @@ mod decide;
 pub mod postgres;
 pub mod sqlite;
 
-pub use postgres::{PostgresLedger, PostgresOptions};
+pub use postgres::{PostgresLedger, PostgresOptions, SchemaError};
 pub use sqlite::SqliteLedger;

@@ -4,17 +4,23 @@
 mod clock;
 mod error;
 mod job_inspector;
+mod leases;
 mod ledger;
 mod queue;
 mod rankings;
+mod rate_limits;
+mod replies;
 mod topics;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{FailureKind, PortError};
 pub use job_inspector::{CursorError, JobCursor, JobInspector, JobPage, JobRecord, JobState};
+pub use leases::Leases;
 pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, UpdateRecord, UserCreation};
 pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };
-pub use rankings::{BoardRow, BoardSnapshot, Rankings};
+pub use rankings::{BoardRow, BoardSnapshot, Building, Drift, Rankings, Rebuild};
+pub use rate_limits::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
+pub use replies::{Replies, Waiter};
 pub use topics::{Announcement, Topics};

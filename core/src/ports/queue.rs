@@ -5,7 +5,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::PortError;
-use crate::domain::{BoardId, Fingerprint, JobId, Micros, Operator, RequestId, ScoreUpdate, Subject, UpdateId, UserId};
+use crate::domain::{
+    BoardId, Fingerprint, JobId, Micros, Operator, ReplyTo, RequestId, ScoreUpdate, Subject, UpdateId, UserId,
+};
 
 /// The kinds of job; each has its own queue, so that a slow kind never holds up another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,6 +52,8 @@ pub struct NewUpdate {
     pub submitter: Subject,
     /// The request it came with.
     pub request: RequestId,
+    /// Where that request waits for the decision, if it does.
+    pub reply_to: Option<ReplyTo>,
 }
 
 impl NewUpdate {
@@ -70,6 +74,7 @@ impl NewUpdate {
             accepted_at: self.accepted_at,
             submitter: self.submitter,
             request: self.request,
+            reply_to: self.reply_to,
             attempt: 1,
         }
     }

@@ -88,7 +88,7 @@ impl JobPayload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{BoardId, Micros, Operator, RequestId, Subject, UpdateId, UserId};
+    use crate::domain::{BoardId, Micros, Operator, ReplyTo, RequestId, Subject, UpdateId, UserId};
 
     #[test]
     fn a_payload_reads_back_what_it_wrote() {
@@ -100,9 +100,20 @@ mod tests {
             accepted_at: Micros(5),
             submitter: Subject::new("dev"),
             request: RequestId::new("r1"),
+            reply_to: Some(ReplyTo::new("ab12", 7)),
             attempt: 1,
         }]);
         assert_eq!(JobPayload::decode(&payload.encode()).expect("readable"), payload);
+    }
+
+    #[test]
+    fn nobody_waiting_leaves_no_trace_and_a_field_of_another_release_is_no_obstacle() {
+        let bytes = br#"{"v":1,"updates":[{"id":"01J.0","board":"main","user":7,"op":"increment","amount":-3,"accepted_at":5,"submitter":"dev","request":"r1"}]}"#;
+        let payload = JobPayload::decode(bytes).expect("readable");
+        assert_eq!(payload.updates[0].reply_to, None);
+        assert_eq!(payload.encode(), bytes);
+        let text = String::from_utf8_lossy(bytes).replace(r#""request""#, r#""unknown":1,"request""#);
+        assert_eq!(JobPayload::decode(text.as_bytes()).expect("readable"), payload);
     }
 
     #[test]

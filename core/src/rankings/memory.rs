@@ -5,21 +5,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::messages;
+use super::{Superseded, messages};
 use crate::domain::{BoardId, Leaderboard, NamedStanding, Ranked, TopicName, Upsert, UserId};
-use crate::ports::{BoardRow, BoardSnapshot, PortError, Rankings};
+use crate::ports::{BoardRow, BoardSnapshot, Building, Drift, FailureKind, PortError, Rankings, Rebuild};
 use crate::topics::MemoryTopics;
 
 /// A board and what viewers were last told of its top.
 struct PublishedBoard {
     order: Leaderboard,
+    /// The board that is being rebuilt beside it, under the name of the attempt.
+    rebuilt: Option<(String, Leaderboard)>,
     topic: TopicName,
     top: Arc<str>,
 }
 
 impl PublishedBoard {
     fn new(board: &BoardId) -> Self {
-        Self { order: Leaderboard::default(), topic: TopicName::of_board(board), top: "[]".into() }
+        Self { order: Leaderboard::default(), rebuilt: None, topic: TopicName::of_board(board), top: "[]".into() }
     }
 
     /// Renders the top anew; says whether it changed.
@@ -67,6 +69,9 @@ impl Rankings for MemoryRankings {
         let mut changes = Vec::new();
         let mut news = 0;
         for named in standings {
+            if let Some((_, rebuilt)) = &mut board.rebuilt {
+                rebuilt.upsert(named);
+            }
             match board.order.upsert(named) {
                 Upsert::Stale => {}
                 Upsert::Inserted => {
@@ -99,16 +104,6 @@ impl Rankings for MemoryRankings {
         Ok(news)
     }
 
-    async fn restore(&self, id: &BoardId, standings: &[NamedStanding]) -> Result<(), PortError> {
-        let mut boards = self.lock();
-        let board = board(&mut boards, id);
-        for named in standings {
-            board.order.upsert(named);
-        }
-        board.render_top(self.top_rows);
-        Ok(())
-    }
-
     async fn page(&self, id: &BoardId, offset: usize, limit: usize) -> Result<Vec<BoardRow>, PortError> {
         let boards = self.lock();
         Ok(boards
@@ -126,5 +121,63 @@ impl Rankings for MemoryRankings {
     async fn row(&self, id: &BoardId, user: UserId) -> Result<Option<BoardRow>, PortError> {
         let boards = self.lock();
         Ok(boards.get(id).and_then(|board| ranked(&board.order, user)).map(|ranked| messages::row(&ranked)))
+    }
+}
+
+#[async_trait]
+impl Rebuild for MemoryRankings {
+    /// Never: the board is built before anybody can ask, and nobody else can lose it.
+    async fn is_stale(&self, _: &BoardId) -> Result<bool, PortError> {
+        Ok(false)
+    }
+
+    /// The board in use stays in use until the other one is finished.
+    async fn begin(&self, id: &BoardId) -> Result<Building, PortError> {
+        let attempt = format!("{:032x}", rand::random::<u128>());
+        board(&mut self.lock(), id).rebuilt = Some((attempt.clone(), Leaderboard::default()));
+        Ok(Building { board: id.clone(), attempt })
+    }
+
+    async fn restore(&self, id: &BoardId, standings: &[NamedStanding]) -> Result<(), PortError> {
+        let mut boards = self.lock();
+        let board = board(&mut boards, id);
+        let order = board.rebuilt.as_mut().map_or(&mut board.order, |(_, rebuilt)| rebuilt);
+        for named in standings {
+            order.upsert(named);
+        }
+        board.render_top(self.top_rows);
+        Ok(())
+    }
+
+    async fn finish(&self, building: Building) -> Result<(), PortError> {
+        let mut boards = self.lock();
+        let board = board(&mut boards, &building.board);
+        match board.rebuilt.take() {
+            Some((attempt, rebuilt)) if attempt == building.attempt => board.order = rebuilt,
+            other => {
+                board.rebuilt = other;
+                return Err(PortError::new("finish a board", FailureKind::Unavailable, Superseded));
+            }
+        }
+        board.render_top(self.top_rows);
+        self.topics.begin_now(&board.topic);
+        Ok(())
+    }
+
+    async fn compare(&self, id: &BoardId, standings: &[NamedStanding]) -> Result<Vec<Drift>, PortError> {
+        let mut boards = self.lock();
+        let board = board(&mut boards, id);
+        let drift = |NamedStanding { standing, .. }: &NamedStanding| {
+            let held = board.order.get(standing.user);
+            let same = held.is_some_and(|held| {
+                (held.version, held.score, held.reached_at) == (standing.version, standing.score, standing.reached_at)
+            });
+            (!same).then(|| Drift { user: standing.user, held: held.map(|held| held.version) })
+        };
+        Ok(standings.iter().filter_map(drift).collect())
+    }
+
+    async fn size(&self, id: &BoardId) -> Result<u64, PortError> {
+        Ok(board(&mut self.lock(), id).order.len() as u64)
     }
 }

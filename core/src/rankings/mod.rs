@@ -4,5 +4,5 @@ mod memory;
 mod messages;
 mod redis;
 
-pub use self::redis::{Building, RedisRankings, Superseded, Unbuilt};
+pub use self::redis::{RedisRankings, Superseded, Unbuilt};
 pub use memory::MemoryRankings;

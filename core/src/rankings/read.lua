@@ -1,10 +1,10 @@
 -- Reads a board.
 -- KEYS, ARGV[1..8]: see log.lua, board.lua
--- ARGV[9] 'marker', 'snapshot', 'page' or 'row'
+-- ARGV[9] 'marker', 'size', 'snapshot', 'page' or 'row'
 -- ARGV[10], ARGV[11] offset and number of rows of a page; ARGV[10] user id of a row
 -- Result: 'unbuilt' when the board has no marker of this schema, else 'built' and
---   snapshot: epoch, offset of the newest message, top as JSON;  page, row: of each row its rank, user id, name as
---   JSON, score
+--   size: how many users;  snapshot: epoch, offset of the newest message, top as JSON;
+--   page, row: of each row its rank, user id, name as JSON, score
 if not marked() then
   return { 'unbuilt' }
 end
@@ -13,6 +13,8 @@ if ARGV[9] == 'snapshot' then
   open()
   keep()
   return { 'built', topic.epoch, int(topic.top), redis.call('HGET', KEYS[3], 'top') or '[]' }
+elseif ARGV[9] == 'size' then
+  return { 'built', int(redis.call('ZCARD', KEYS[4])) }
 elseif ARGV[9] == 'page' and ARGV[11] ~= '0' then
   local first = tonumber(ARGV[10])
   for _, row in ipairs(rows(first, first + tonumber(ARGV[11]) - 1)) do

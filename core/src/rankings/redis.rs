@@ -2,7 +2,7 @@
 //!
 //! Redis may be emptied at any time, so a whole board carries a marker. Without it every reading and publishing
 //! answers that Redis is unavailable, by an error whose source is [`Unbuilt`], until the board is built from the
-//! ledger: [`RedisRankings::build`], `restore` in chunks, [`RedisRankings::finish`].
+//! ledger: [`Rebuild`].
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::messages;
 use crate::domain::{BoardId, NamedStanding, SCORE_LIMIT, TopicName, UserId};
-use crate::ports::{BoardRow, BoardSnapshot, FailureKind, PortError, Rankings};
+use crate::ports::{BoardRow, BoardSnapshot, Building, Drift, FailureKind, PortError, Rankings, Rebuild};
 use crate::redis::{BoardKeys, corrupt};
 use crate::topics::{RedisTopics, split_position};
 
@@ -30,6 +30,7 @@ static RESTORE: LazyLock<Script> = board_script!("restore.lua");
 static BEGIN: LazyLock<Script> = board_script!("begin.lua");
 static FINISH: LazyLock<Script> = board_script!("finish.lua");
 static READ: LazyLock<Script> = board_script!("read.lua");
+static COMPARE: LazyLock<Script> = board_script!("compare.lua");
 
 /// What the keys of a board look like. Another program version with another layout finds the board unbuilt.
 const SCHEMA: u32 = 1;
@@ -57,14 +58,6 @@ pub struct Superseded;
 #[error("the score or version of user {0} is outside ±(2^53−1)")]
 struct OutOfRange(UserId);
 
-/// A board that is being built.
-#[derive(Debug)]
-#[must_use = "the board stays unbuilt until this is finished"]
-pub struct Building {
-    board: BoardId,
-    attempt: String,
-}
-
 /// Boards in Redis.
 pub struct RedisRankings {
     topics: Arc<RedisTopics>,
@@ -76,39 +69,6 @@ impl RedisRankings {
     #[must_use]
     pub const fn new(topics: Arc<RedisTopics>, top_rows: usize) -> Self {
         Self { topics, top_rows }
-    }
-
-    /// Whether the board has to be built before it can be used.
-    ///
-    /// # Errors
-    /// When Redis can not be asked.
-    pub async fn is_stale(&self, board: &BoardId) -> Result<bool, PortError> {
-        let reply = self.run(READ_BOARD, board, &READ, ["marker".to_owned()]).await?;
-        Ok(is(&reply, UNBUILT))
-    }
-
-    /// Begins to build a board: what is held of it is forgotten, and it is stale until finished.
-    ///
-    /// # Errors
-    /// When Redis can not be reached.
-    pub async fn build(&self, board: &BoardId) -> Result<Building, PortError> {
-        let attempt = format!("{:032x}", rand::random::<u128>());
-        self.run("begin a board", board, &BEGIN, [attempt.clone()]).await?;
-        Ok(Building { board: board.clone(), attempt })
-    }
-
-    /// Marks a board as whole, after every standing was restored, and sends its viewers to a new snapshot.
-    ///
-    /// # Errors
-    /// Unavailable with source [`Superseded`] when another attempt began since or the board was lost: look at
-    /// [`is_stale`](Self::is_stale) and build again if it says so.
-    pub async fn finish(&self, building: Building) -> Result<(), PortError> {
-        let operation = "finish a board";
-        let reply = self.run(operation, &building.board, &FINISH, [building.attempt]).await?;
-        if is(&reply, "superseded") {
-            return Err(PortError::new(operation, FailureKind::Unavailable, Superseded));
-        }
-        Ok(())
     }
 
     async fn run(
@@ -191,14 +151,6 @@ impl Rankings for RedisRankings {
         Ok(news)
     }
 
-    async fn restore(&self, board: &BoardId, standings: &[NamedStanding]) -> Result<(), PortError> {
-        let operation = "restore standings";
-        for chunk in standings.chunks(RESTORED_AT_ONCE) {
-            self.run(operation, board, &RESTORE, encode(operation, chunk)?).await?;
-        }
-        Ok(())
-    }
-
     async fn page(&self, board: &BoardId, offset: usize, limit: usize) -> Result<Vec<BoardRow>, PortError> {
         let clamp = |rows: usize| rows.min(u32::MAX as usize).to_string();
         board_rows(&self.read(board, ["page".to_owned(), clamp(offset), clamp(limit)]).await?)
@@ -213,5 +165,59 @@ impl Rankings for RedisRankings {
 
     async fn row(&self, board: &BoardId, user: UserId) -> Result<Option<BoardRow>, PortError> {
         Ok(board_rows(&self.read(board, ["row".to_owned(), user.to_string()]).await?)?.pop())
+    }
+}
+
+#[async_trait]
+impl Rebuild for RedisRankings {
+    async fn is_stale(&self, board: &BoardId) -> Result<bool, PortError> {
+        let reply = self.run(READ_BOARD, board, &READ, ["marker".to_owned()]).await?;
+        Ok(is(&reply, UNBUILT))
+    }
+
+    async fn begin(&self, board: &BoardId) -> Result<Building, PortError> {
+        let attempt = format!("{:032x}", rand::random::<u128>());
+        self.run("begin a board", board, &BEGIN, [attempt.clone()]).await?;
+        Ok(Building { board: board.clone(), attempt })
+    }
+
+    async fn restore(&self, board: &BoardId, standings: &[NamedStanding]) -> Result<(), PortError> {
+        let operation = "restore standings";
+        for chunk in standings.chunks(RESTORED_AT_ONCE) {
+            self.run(operation, board, &RESTORE, encode(operation, chunk)?).await?;
+        }
+        Ok(())
+    }
+
+    async fn finish(&self, building: Building) -> Result<(), PortError> {
+        let operation = "finish a board";
+        let reply = self.run(operation, &building.board, &FINISH, [building.attempt]).await?;
+        if is(&reply, "superseded") {
+            return Err(PortError::new(operation, FailureKind::Unavailable, Superseded));
+        }
+        Ok(())
+    }
+
+    async fn compare(&self, board: &BoardId, standings: &[NamedStanding]) -> Result<Vec<Drift>, PortError> {
+        let operation = "compare standings";
+        let mut drifted = Vec::new();
+        for chunk in standings.chunks(RESTORED_AT_ONCE) {
+            let reply = self.run(operation, board, &COMPARE, encode(operation, chunk)?).await?;
+            if is(&reply, UNBUILT) {
+                return Err(unbuilt(operation));
+            }
+            for pair in reply.chunks(2) {
+                let [place, held] = pair else { return Err(corrupt(operation, "answer")) };
+                let standing = place.parse::<usize>().ok().and_then(|place| chunk.get(place));
+                let user = standing.ok_or_else(|| corrupt(operation, "place"))?.standing.user;
+                drifted.push(Drift { user, held: held.parse().ok() });
+            }
+        }
+        Ok(drifted)
+    }
+
+    async fn size(&self, board: &BoardId) -> Result<u64, PortError> {
+        let size = self.read(board, ["size".to_owned()]).await?.pop();
+        size.and_then(|size| size.parse().ok()).ok_or_else(|| corrupt(READ_BOARD, "size"))
     }
 }

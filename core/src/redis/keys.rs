@@ -10,10 +10,14 @@
 //! | `{<prefix>b:<board>}order` | sorted set | score → time and user, so that ties are in order |
 //! | `{<prefix>b:<board>}users` | hash | user id → `<version> <score> <member> <name as JSON>` |
 //! | `{<prefix>t:<topic>}topic`, `…log` | | the same of a topic without a board |
+//! | `{<prefix>lease:<name>}` | string | who holds a lease |
+//! | `{<prefix>l:<limit>:<subject or address>}` | string | the bucket of a rate limit, see its script |
 //!
-//! Channel of a topic: `<prefix>a:<database>:<topic>`.
+//! Channels: of a topic `<prefix>a:<database>:<topic>`; of a process that waits for replies
+//! `<prefix>r:<database>:<process>`.
 
 use crate::domain::{BoardId, TopicName};
+use crate::ports::BucketKey;
 
 use super::RedisHandle;
 
@@ -52,9 +56,26 @@ impl RedisHandle {
         }
     }
 
+    pub(crate) fn lease_key(&self, name: &str) -> String {
+        format!("{{{}lease:{name}}}", self.prefix())
+    }
+
     /// What the channels of all our topics begin with.
     pub(crate) fn channels(&self) -> String {
         format!("{}a:{}:", self.prefix(), self.database())
+    }
+
+    /// The channel on which a process hears replies.
+    pub(crate) fn reply_channel(&self, process: &str) -> String {
+        format!("{}r:{}:{process}", self.prefix(), self.database())
+    }
+
+    /// The bucket of a subject or an address under a rate limit.
+    pub(crate) fn bucket_key(&self, limit: &str, key: &BucketKey) -> String {
+        match key {
+            BucketKey::Subject(subject) => format!("{{{}l:{limit}:{subject}}}", self.prefix()),
+            BucketKey::Address(address) => format!("{{{}l:{limit}:{address}}}", self.prefix()),
+        }
     }
 
     fn board_tag(&self, board: &BoardId) -> String {

@@ -3,6 +3,7 @@
 mod connection;
 mod errors;
 mod keys;
+mod subscription;
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use crate::ports::{FailureKind, PortError};
 use connection::{CONNECTION_TIMEOUT, Link};
 pub(crate) use errors::{corrupt, port_error};
 pub(crate) use keys::{BoardKeys, TopicKeys};
+pub use subscription::Watch;
+pub(crate) use subscription::{Audience, Subscription};
 
 const CONNECT: &str = "connect to Redis";
 /// Long enough for names of tests and tenants.
@@ -96,7 +99,7 @@ impl RedisHandle {
 
     /// A new connection that receives what is published.
     pub(crate) async fn subscriber(&self) -> Result<::redis::aio::PubSub, PortError> {
-        let operation = "subscribe to announcements";
+        let operation = "subscribe to channels";
         tokio::time::timeout(CONNECTION_TIMEOUT, self.inner.client.get_async_pubsub())
             .await
             .map_err(|elapsed| PortError::new(operation, FailureKind::Unavailable, elapsed))?

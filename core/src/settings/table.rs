@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::file::{SettingsError, SettingsFile};
-use super::units::{Bytes, List, LogFormat, Maybe, Rate, Role, Secret, Span};
+use super::units::{Bytes, Failing, List, LogFormat, Maybe, Rate, Role, Secret, Span};
 
 /// A setting as its documentation shows it.
 #[derive(Clone, Copy, Debug)]
@@ -70,11 +70,21 @@ settings! {
     listen: SocketAddr = "127.0.0.1:3000", "SCOREWIRE_LISTEN";
     /// Directory of everything the embedded deployment stores
     data_dir: PathBuf = "scorewire-data", "SCOREWIRE_DATA_DIR";
-    /// Ledger: empty for the SQLite file of the embedded deployment
+    /// Ledger: postgres://user:password@host:5432/name; empty for the SQLite file of the embedded deployment
     database_url: Maybe<Secret> = "", "DATABASE_URL";
-    /// Queue, rankings and topics: empty for those of the embedded deployment
+    /// Connections to the database at most, of this process
+    database_connections: u32 = "8", "SCOREWIRE_DATABASE_CONNECTIONS";
+    /// Time to wait for a connection to the database
+    database_acquire_timeout: Span = "5s", "SCOREWIRE_DATABASE_ACQUIRE_TIMEOUT";
+    /// Time one statement may take, waiting for locks included
+    database_statement_timeout: Span = "30s", "SCOREWIRE_DATABASE_STATEMENT_TIMEOUT";
+    /// Queue, rankings and topics: redis://[user:password@]host:6379[/database]; empty for those of the embedded deployment
     redis_url: Maybe<Secret> = "", "REDIS_URL";
-    /// What this process runs: all, api or worker (api and worker need REDIS_URL)
+    /// What every key and channel in Redis begins with: one for each fleet that shares a server
+    redis_prefix: String = "sw:", "SCOREWIRE_REDIS_PREFIX";
+    /// Time a start waits for Redis, the database and its migrations
+    start_timeout: Span = "30s", "SCOREWIRE_START_TIMEOUT";
+    /// What this process runs: all, api or worker (api and worker need DATABASE_URL and REDIS_URL)
     role: Role = "all", "SCOREWIRE_ROLE";
     /// Secret of at least 32 bytes that signs tokens (JWT, HS256); empty: one is made in the data directory
     jwt_secret: Maybe<Secret> = "", "JWT_SECRET";
@@ -92,6 +102,8 @@ settings! {
     rate_limit_subject: Rate = "100/1s", "SCOREWIRE_RATE_LIMIT_SUBJECT";
     /// Requests an address may send, reads included; or off
     rate_limit_ip: Rate = "1000/1s", "SCOREWIRE_RATE_LIMIT_IP";
+    /// While Redis can not be asked about a limit: open (each process limits by itself) or closed (503)
+    rate_limit_unavailable: Failing = "open", "SCOREWIRE_RATE_LIMIT_UNAVAILABLE";
     /// Proxies (networks, comma separated) whose X-Forwarded-For is believed
     trusted_proxies: List<IpNet> = "", "SCOREWIRE_TRUSTED_PROXIES";
     /// Origins (comma separated) whose pages may call the API; * for any
@@ -106,6 +118,8 @@ settings! {
     header_timeout: Span = "10s", "SCOREWIRE_HEADER_TIMEOUT";
     /// Time a client may take nothing of what is sent to it before it is cut off
     write_timeout: Span = "30s", "SCOREWIRE_WRITE_TIMEOUT";
+    /// Longest time a write waits for its result with `Prefer: wait`; longer wishes are cut to it, 0s ignores them
+    max_wait: Span = "10s", "SCOREWIRE_MAX_WAIT";
     /// Time for requests in flight to end when the server stops
     shutdown_timeout: Span = "2s", "SCOREWIRE_SHUTDOWN_TIMEOUT";
     /// Unfinished jobs at which new updates are refused with 503
@@ -114,6 +128,10 @@ settings! {
     job_updates: usize = "512", "SCOREWIRE_JOB_UPDATES";
     /// Updates in one ledger transaction at most
     commit_updates: usize = "1024", "SCOREWIRE_COMMIT_UPDATES";
+    /// Silence of a worker on another machine after which its jobs are given to others
+    orphan_after: Span = "5s", "SCOREWIRE_ORPHAN_AFTER";
+    /// Between two comparisons of the rankings with the ledger
+    reconcile_every: Span = "5m", "SCOREWIRE_RECONCILE_EVERY";
     /// Failed tries after which an update is parked as a dead letter
     max_attempts: u32 = "10", "SCOREWIRE_MAX_ATTEMPTS";
     /// Wait after the first failed try; doubles with each, with jitter

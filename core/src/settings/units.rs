@@ -174,6 +174,16 @@ words! {
 }
 
 words! {
+    /// What happens to requests that can not be checked.
+    Failing {
+        /// They are let through.
+        Open = "open",
+        /// They are refused.
+        Closed = "closed",
+    }
+}
+
+words! {
     /// How log lines look.
     LogFormat {
         /// For people.

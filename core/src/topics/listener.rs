@@ -1,26 +1,23 @@
 //! Hears what all processes announce, over one connection of its own that is watched and repaired.
 //!
-//! A dead connection can look healthy for minutes, and what was published meanwhile is gone. So the connection is
-//! probed; and after every repair, or when a topic was silent for long but moved on, listeners are told to look.
+//! What is published while the connection is broken is gone. So after every repair, or when a topic was silent for
+//! long but moved on, listeners are told to look.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::{PubSub, PubSubSink, PubSubStream};
-use futures_util::StreamExt;
+use ::redis::aio::PubSub;
 use tokio::sync::broadcast;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 use super::redis::{event, position};
 use crate::domain::{Epoch, Message, Micros, Position, RingLimits, TopicName};
-use crate::ports::{Announcement, FailureKind, PortError};
-use crate::redis::{RedisHandle, port_error};
+use crate::ports::{Announcement, PortError};
+use crate::redis::{Audience, RedisHandle, Subscription, Watch};
 
 /// Announcements a slow listener may lag behind before it has to read the topic instead.
 const ANNOUNCEMENTS: usize = 1_024;
-const SUBSCRIBE: &str = "subscribe to announcements";
-const LISTEN: &str = "listen to announcements";
 
 /// How closely the listening connection is watched.
 #[derive(Clone, Copy, Debug)]
@@ -42,15 +39,6 @@ impl Default for Timings {
     }
 }
 
-/// The connection ended, or nothing answered on it.
-#[derive(Debug, thiserror::Error)]
-enum Silence {
-    #[error("the connection ended")]
-    Ended,
-    #[error("a probe was not answered")]
-    Unanswered,
-}
-
 /// What was last heard of a topic that somebody follows.
 struct Heard {
     position: Position,
@@ -63,6 +51,7 @@ pub(super) struct Listener {
     limits: RingLimits,
     timings: Timings,
     channels: String,
+    subscription: Subscription,
     sender: broadcast::Sender<Announcement>,
     heard: Mutex<HashMap<TopicName, Heard>>,
 }
@@ -70,7 +59,11 @@ pub(super) struct Listener {
 impl Listener {
     pub(super) fn new(handle: RedisHandle, limits: RingLimits, timings: Timings) -> Self {
         let channels = handle.channels();
-        Self { handle, limits, timings, channels, sender: broadcast::channel(ANNOUNCEMENTS).0, heard: Mutex::default() }
+        let Timings { probe, answer, back_off, .. } = timings;
+        let watch = Watch { probe, answer, back_off };
+        let subscription = Subscription::new(handle.clone(), format!("{channels}*"), "announcements", watch);
+        let sender = broadcast::channel(ANNOUNCEMENTS).0;
+        Self { handle, limits, timings, channels, subscription, sender, heard: Mutex::default() }
     }
 
     pub(super) fn announcements(&self) -> broadcast::Receiver<Announcement> {
@@ -85,98 +78,14 @@ impl Listener {
         }
     }
 
+    /// Listens for ever, over this connection first.
+    pub(super) async fn listen(self: Arc<Self>, first: PubSub) {
+        self.subscription.keep(first, self.as_ref()).await;
+    }
+
     /// A connection that receives all our channels.
     pub(super) async fn subscribe(&self) -> Result<PubSub, PortError> {
-        let mut connection = self.handle.subscriber().await?;
-        timeout(self.timings.answer, connection.psubscribe(format!("{}*", self.channels)))
-            .await
-            .map_err(|_| silence(SUBSCRIBE, Silence::Unanswered))?
-            .map_err(|e| port_error(SUBSCRIBE, e))?;
-        Ok(connection)
-    }
-
-    /// Listens for ever: connects again, after a pause, whenever the connection is lost.
-    pub(super) async fn listen(self: Arc<Self>, first: PubSub) {
-        let mut next = Some(first);
-        let mut pause = Duration::ZERO;
-        let mut repaired = false;
-        loop {
-            let connection = match next.take() {
-                Some(connection) => Ok(connection),
-                None => self.subscribe().await,
-            };
-            let error = match connection {
-                Ok(connection) => {
-                    let since = Instant::now();
-                    let error = self.receive(connection, std::mem::replace(&mut repaired, true)).await;
-                    // One that is lost at once, time and again, is as good as none.
-                    if since.elapsed() > self.timings.back_off {
-                        pause = Duration::ZERO;
-                    }
-                    error
-                }
-                Err(error) => error,
-            };
-            pause = (pause * 2).clamp(Duration::from_millis(50), self.timings.back_off);
-            tracing::warn!(%error, pause_ms = pause.as_millis(), "announcements are interrupted");
-            // Spread at random, so that many processes do not come back in step.
-            sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-        }
-    }
-
-    /// Receives until the connection is lost; says how.
-    async fn receive(&self, connection: PubSub, repaired: bool) -> PortError {
-        let (sink, stream) = connection.split();
-        tokio::select! {
-            error = self.deliver(stream) => error,
-            error = self.probe(sink) => error,
-            error = self.compare(repaired) => error,
-        }
-    }
-
-    async fn deliver(&self, mut stream: PubSubStream) -> PortError {
-        while let Some(published) = stream.next().await {
-            let name = published.get_channel_name().strip_prefix(&self.channels);
-            let Some(announcement) = name.and_then(|name| parse(name, published.get_payload_bytes())) else {
-                tracing::warn!(channel = published.get_channel_name(), "an announcement can not be read");
-                continue;
-            };
-            let offset = announcement.messages.last().map(|newest| newest.offset);
-            self.tell(announcement, offset);
-        }
-        silence(LISTEN, Silence::Ended)
-    }
-
-    async fn probe(&self, mut sink: PubSubSink) -> PortError {
-        loop {
-            sleep(self.timings.probe).await;
-            match timeout(self.timings.answer, sink.ping::<::redis::Value>()).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(error)) => return port_error(LISTEN, error),
-                Err(_) => return silence(LISTEN, Silence::Unanswered),
-            }
-        }
-    }
-
-    /// Tells listeners to look: at every followed topic after a repair, later at those that moved on unheard.
-    async fn compare(&self, repaired: bool) -> PortError {
-        let mut everything = repaired;
-        loop {
-            for (topic, known) in self.followed(everything) {
-                let now = match position(&self.handle, self.limits, &topic).await {
-                    Ok(now) => now,
-                    Err(error) => return error,
-                };
-                if everything || now != known {
-                    let look = Announcement { topic, epoch: now.epoch, messages: [].into() };
-                    self.tell(look, Some(now.offset));
-                } else if let Some(heard) = self.lock().get_mut(&topic) {
-                    heard.at = Instant::now();
-                }
-            }
-            everything = false;
-            sleep(self.timings.idle / 4).await;
-        }
+        self.subscription.open().await
     }
 
     /// Followed topics and what was last heard of them: all, or the silent ones.
@@ -199,8 +108,37 @@ impl Listener {
     }
 }
 
-fn silence(operation: &'static str, how: Silence) -> PortError {
-    PortError::new(operation, FailureKind::Unavailable, how)
+impl Audience for Listener {
+    fn hear(&self, channel: &str, payload: &[u8]) {
+        let name = channel.strip_prefix(&self.channels);
+        let Some(announcement) = name.and_then(|name| parse(name, payload)) else {
+            tracing::warn!(channel, "an announcement can not be read");
+            return;
+        };
+        let offset = announcement.messages.last().map(|newest| newest.offset);
+        self.tell(announcement, offset);
+    }
+
+    /// Tells listeners to look: at every followed topic after a repair, later at those that moved on unheard.
+    async fn attend(&self, repaired: bool) -> PortError {
+        let mut everything = repaired;
+        loop {
+            for (topic, known) in self.followed(everything) {
+                let now = match position(&self.handle, self.limits, &topic).await {
+                    Ok(now) => now,
+                    Err(error) => return error,
+                };
+                if everything || now != known {
+                    let look = Announcement { topic, epoch: now.epoch, messages: [].into() };
+                    self.tell(look, Some(now.offset));
+                } else if let Some(heard) = self.lock().get_mut(&topic) {
+                    heard.at = Instant::now();
+                }
+            }
+            everything = false;
+            sleep(self.timings.idle / 4).await;
+        }
+    }
 }
 
 /// Reads `<epoch> <first offset> <time>` and a line of `<event> <data>` for each message.

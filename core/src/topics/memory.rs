@@ -46,6 +46,14 @@ impl MemoryTopics {
         position
     }
 
+    /// Begins a new life of a topic and has everybody look: cursors of the old one are refused from now on.
+    pub(crate) fn begin_now(&self, topic: &TopicName) {
+        let mut rings = self.lock();
+        rings.remove(topic);
+        let epoch = self.ring(&mut rings, topic).position().epoch;
+        let _ = self.announcements.send(Announcement { topic: topic.clone(), epoch, messages: [].into() });
+    }
+
     /// The place after the newest message.
     pub(crate) fn position_now(&self, topic: &TopicName) -> Position {
         self.ring(&mut self.lock(), topic).position()

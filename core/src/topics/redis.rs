@@ -43,7 +43,8 @@ pub struct RedisTopics {
     handle: RedisHandle,
     limits: RingLimits,
     listener: Arc<Listener>,
-    listening: JoinHandle<()>,
+    /// `None` in a process that follows no topic.
+    listening: Option<JoinHandle<()>>,
 }
 
 impl RedisTopics {
@@ -64,7 +65,14 @@ impl RedisTopics {
         // Connected before anybody asks, so that "from now on" is true from the first call.
         let subscription = listener.subscribe().await?;
         let listening = tokio::spawn(Arc::clone(&listener).listen(subscription));
-        Ok(Self { handle, limits, listener, listening })
+        Ok(Self { handle, limits, listener, listening: Some(listening) })
+    }
+
+    /// Topics of a process that only writes: it listens to nothing, and its announcements never come.
+    #[must_use]
+    pub fn unheard(handle: RedisHandle, limits: RingLimits) -> Self {
+        let listener = Arc::new(Listener::new(handle.clone(), limits, Timings::default()));
+        Self { handle, limits, listener, listening: None }
     }
 
     pub(crate) fn handle(&self) -> &RedisHandle {
@@ -100,7 +108,9 @@ impl RedisTopics {
 
 impl Drop for RedisTopics {
     fn drop(&mut self) {
-        self.listening.abort();
+        if let Some(listening) = &self.listening {
+            listening.abort();
+        }
     }
 }
 

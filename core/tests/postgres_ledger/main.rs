@@ -112,6 +112,7 @@ fn update(id: &str, user_id: i64, amount: i64) -> ScoreUpdate {
         accepted_at: Micros(1_000),
         submitter: Subject::new("tester"),
         request: RequestId::new("request"),
+        reply_to: None,
         attempt: 1,
     }
 }

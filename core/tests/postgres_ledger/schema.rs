@@ -29,14 +29,14 @@ async fn a_database_without_the_migrations_is_refused_in_plain_words() {
     let server = PrivatePostgres::shared().await;
     let ledger = ledger(&server.fresh_database().await, PostgresOptions::default());
     let error = ledger.check_schema().await.expect_err("nothing is there");
-    assert!(error.to_string().contains("run the migrations"), "{error}");
+    assert!(error.to_string().contains("run `scorewire migrate`"), "{error}");
     // Nothing is wrong with the updates: they wait until the migrations have run.
     for error in [
         ledger.apply(&[update("a", 1, 1)]).await.expect_err("nothing is there"),
         ledger.probe().await.expect_err("nothing is there"),
     ] {
         assert_eq!(error.kind, FailureKind::Unavailable);
-        assert!(error.advice.is_some_and(|advice| advice.contains("run the migrations")));
+        assert!(error.advice.is_some_and(|advice| advice.contains("run `scorewire migrate`")));
     }
 }
 

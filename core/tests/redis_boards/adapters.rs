@@ -8,7 +8,7 @@ use scorewire_core::domain::{
     BoardId, Event, Message, Micros, NamedStanding, NewMessage, Position, RingLimits, Standing, TopicName, UserId,
     UserName,
 };
-use scorewire_core::ports::{Announcement, Rankings, SystemClock, Topics};
+use scorewire_core::ports::{Announcement, Rankings, Rebuild, SystemClock, Topics};
 use scorewire_core::rankings::{MemoryRankings, RedisRankings};
 use scorewire_core::redis::RedisHandle;
 use scorewire_core::topics::{MemoryTopics, RedisTopics, Timings};
@@ -79,7 +79,7 @@ pub(crate) async fn process(url: &str, prefix: &str, limits: RingLimits) -> (Arc
 }
 
 pub(crate) async fn build(rankings: &RedisRankings, board: &BoardId, standings: &[NamedStanding]) {
-    let building = rankings.build(board).await.expect("begun");
+    let building = rankings.begin(board).await.expect("begun");
     rankings.restore(board, standings).await.expect("restored");
     rankings.finish(building).await.expect("finished");
 }

@@ -4,7 +4,7 @@ use std::error::Error as _;
 
 use redis::aio::MultiplexedConnection;
 use scorewire_core::domain::{BoardId, Lost, TopicName};
-use scorewire_core::ports::{FailureKind, PortError, Rankings, Topics};
+use scorewire_core::ports::{FailureKind, PortError, Rankings, Rebuild, Topics};
 use scorewire_core::rankings::{Superseded, Unbuilt};
 use scorewire_core::redis::RedisHandle;
 
@@ -78,9 +78,9 @@ async fn finishing_a_board_sends_viewers_to_a_new_snapshot() {
 async fn of_two_attempts_to_build_a_board_only_the_later_one_finishes_it() {
     let server = PrivateRedis::shared();
     let (_, rankings) = process(&server.url(), &fresh_prefix(), PLENTY).await;
-    let first = rankings.build(&weekly()).await.expect("begun");
+    let first = rankings.begin(&weekly()).await.expect("begun");
     rankings.restore(&weekly(), &[standing(1, 10, 1, 1)]).await.expect("restored");
-    let second = rankings.build(&weekly()).await.expect("begun");
+    let second = rankings.begin(&weekly()).await.expect("begun");
     rankings.restore(&weekly(), &[standing(2, 10, 1, 1)]).await.expect("restored");
     let error = rankings.finish(first).await.expect_err("superseded");
     assert!(error.source().is_some_and(|source| source.is::<Superseded>()), "{error}");

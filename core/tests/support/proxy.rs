@@ -52,8 +52,10 @@ async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, born: u64, mut
     let mut bytes = vec![0; 64 * 1_024];
     loop {
         let read = tokio::select! {
-            read = from.read(&mut bytes) => read.unwrap_or(0),
+            // First: what is sent after freezing never passes.
+            biased;
             _ = frozen.wait_for(|generation| *generation > born) => break,
+            read = from.read(&mut bytes) => read.unwrap_or(0),
         };
         if read == 0 || to.write_all(&bytes[..read]).await.is_err() {
             return;

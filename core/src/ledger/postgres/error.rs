@@ -43,7 +43,7 @@ fn judge_state(code: &str) -> (FailureKind, Option<&'static str>) {
         // Damaged heap or index.
         "XX001" | "XX002" => (Corrupt, Some("the database is damaged: restore it from a backup")),
         // Nothing is wrong with the call itself: it works once the deployment is put right.
-        "42P01" | "42703" | "3F000" => (Unavailable, Some("the schema is not this version's: run the migrations")),
+        "42P01" | "42703" | "3F000" => (Unavailable, Some("the schema is not this version's: run `scorewire migrate`")),
         "42501" => (Unavailable, Some("the database's role lacks a privilege: grant it")),
         // serialization_failure, deadlock_detected, lock_not_available, query_canceled (the statement's time limit),
         // and the end of a transaction that stood still.

@@ -14,7 +14,7 @@ pub enum SchemaError {
     Url(sqlx::Error),
     /// Some migrations were never run.
     #[error(
-        "the database lacks {missing} of {known} migrations: run the migrations of this version before starting it"
+        "the database lacks {missing} of {known} migrations: run `scorewire migrate` of this version before starting it"
     )]
     Missing {
         /// How many were not run.

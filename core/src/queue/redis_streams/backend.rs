@@ -6,6 +6,9 @@
 //! long are refreshed at every heartbeat (`XCLAIM … JUSTID`). A failed job leaves the stream for a sorted set until its
 //! next try is due. Several steps that belong together are one script.
 //!
+//! A consumer is a process, whatever becomes of its connection: a worker that lost Redis begins with what it had in
+//! hand itself, and blames nobody for silence before it has had Redis for that long.
+//!
 //! ```text
 //!            XADD                XREADGROUP                 XACK + XDEL
 //!  (nothing) ─────► stream ─────────────────────► in hand ──────────────► gone
@@ -16,9 +19,10 @@
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use apalis_core::backend::codec::Codec;
 use apalis_core::backend::finalize::Durable;
@@ -172,10 +176,16 @@ pub(super) struct StreamsPersistence {
     pub(super) scripts: Arc<Scripts>,
     pub(super) config: StreamsConfig,
     pub(super) judge: Judge,
+    /// This process's name in the consumer group: the same for all lives of its worker.
+    consumer: Arc<str>,
     /// Entries in hand, by job.
     held: Arc<Mutex<HashMap<String, String>>>,
     /// Whether the next fetch looks for orphans: once per heartbeat.
-    look: Arc<std::sync::atomic::AtomicBool>,
+    look: Arc<AtomicBool>,
+    /// Before this nobody can be blamed for silence: Redis may have been away, or have come back just now.
+    look_from: Instant,
+    /// Up to which entry what an earlier life of this worker had in hand was handed out again; `None`: all of it.
+    resume: Arc<Mutex<Option<String>>>,
 }
 
 /// Crashes after which a job is a suspect: so many are no coincidence.
@@ -188,13 +198,28 @@ impl StreamsPersistence {
         scripts: Arc<Scripts>,
         config: StreamsConfig,
         judge: Judge,
+        consumer: Arc<str>,
     ) -> Self {
-        let look = Arc::new(std::sync::atomic::AtomicBool::new(true));
-        Self { redis, keys, scripts, config, judge, held: Arc::default(), look }
+        Self {
+            redis,
+            keys,
+            scripts,
+            config,
+            judge,
+            consumer,
+            held: Arc::default(),
+            look: Arc::new(AtomicBool::new(true)),
+            look_from: Instant::now() + config.silence,
+            resume: Arc::new(Mutex::new(Some("0".to_owned()))),
+        }
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<String, String>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn resume(&self) -> MutexGuard<'_, Option<String>> {
+        self.resume.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says of jobs in hand what became of them.
@@ -240,25 +265,27 @@ impl Persistence for StreamsPersistence {
         }
     }
 
-    async fn heartbeat(&mut self, worker: &WorkerContext) -> Result<(), StreamsError> {
-        self.look.store(true, std::sync::atomic::Ordering::Relaxed);
+    async fn heartbeat(&mut self, _: &WorkerContext) -> Result<(), StreamsError> {
+        self.look.store(true, Ordering::Relaxed);
         let entries: Vec<String> = self.held().values().cloned().collect();
         for chunk in entries.chunks(500) {
             let mut claim = redis::cmd("XCLAIM");
-            claim.arg(&self.keys.stream).arg(GROUP).arg(worker.name()).arg(0).arg(chunk).arg("JUSTID");
+            claim.arg(&self.keys.stream).arg(GROUP).arg(&*self.consumer).arg(0).arg(chunk).arg("JUSTID");
             self.redis.call(|mut redis| async move { claim.query_async::<()>(&mut redis).await }).await?;
         }
         Ok(())
     }
 
-    async fn fetch_next(&mut self, worker: &WorkerContext) -> Result<Vec<Task<Vec<u8>>>, StreamsError> {
-        let look = self.look.swap(false, std::sync::atomic::Ordering::Relaxed);
+    async fn fetch_next(&mut self, _: &WorkerContext) -> Result<Vec<Task<Vec<u8>>>, StreamsError> {
+        let look = Instant::now() >= self.look_from && self.look.swap(false, Ordering::Relaxed);
         let silence = if look { self.config.silence.as_millis().to_string() } else { String::new() };
+        let resume = self.resume().clone().unwrap_or_default();
         let mut fetch = self.scripts.fetch.key(&self.keys.stream);
-        fetch.key(&self.keys.delayed).arg(&self.keys.base).arg(GROUP).arg(worker.name());
-        fetch.arg(self.config.batch).arg(silence);
-        let handed: Vec<Handed> =
+        fetch.key(&self.keys.delayed).arg(&self.keys.base).arg(GROUP).arg(&*self.consumer);
+        fetch.arg(self.config.batch).arg(silence).arg(resume);
+        let (resumed, handed): (String, Vec<Handed>) =
             self.redis.call(|mut redis| async move { fetch.invoke_async(&mut redis).await }).await?;
+        *self.resume() = Some(resumed).filter(|entry| !entry.is_empty());
         let mut tasks = Vec::with_capacity(handed.len());
         for (entry, job, payload, attempts, crashes) in handed {
             if crashes >= CRASHES {

@@ -2,9 +2,10 @@
 -- then new ones are read.
 -- KEYS: stream of jobs, sorted set of delayed jobs
 -- ARGV: base of all keys, group, consumer, how many, milliseconds after which a job in silent hands is an orphan
---       (empty: do not look)
--- Returns for each job: entry id, job id, payload, failed tries, deliveries that ended in a crash.
-local base, group, consumer, count, silent = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+--       (empty: do not look), entry after which the consumer takes up what it had in hand (empty: it did)
+-- Returns the entry to take up after next time (empty: nothing is left), and for each job: entry id, job id, payload,
+-- failed tries, deliveries that ended in a crash.
+local base, group, consumer, count, silent, resume = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 -- In chunks: a long list would not fit on Lua's stack.
@@ -31,6 +32,18 @@ local function hand(entry, crashed)
   handed[#handed + 1] = { id, job, held[1], tonumber(held[2]) or 0, crashes }
 end
 
+while resume ~= '' and #handed < count do
+  local most = count - #handed
+  local read = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', most, 'STREAMS', KEYS[1], resume)
+  local held = read and read[1][2] or {}
+  for _, entry in ipairs(held) do
+    resume = entry[1]
+    hand(entry, false)
+  end
+  if #held < most then
+    resume = ''
+  end
+end
 if silent ~= '' then
   local claimed = redis.call('XAUTOCLAIM', KEYS[1], group, consumer, silent, '0-0', 'COUNT', count)
   for _, entry in ipairs(claimed[2]) do
@@ -47,4 +60,4 @@ if #handed < count then
     end
   end
 end
-return handed
+return { resume, handed }

@@ -46,6 +46,8 @@ pub struct RedisQueue {
     scripts: Arc<Scripts>,
     clock: Arc<dyn Clock>,
     config: StreamsConfig,
+    /// This process's name among the consumers.
+    consumer: Arc<str>,
     /// How long a key counts.
     retention: Duration,
 }
@@ -60,11 +62,12 @@ impl RedisQueue {
             scripts: Arc::new(Scripts::new()),
             clock,
             config,
+            consumer: Ulid::generate().to_string().into(),
             retention,
         }
     }
 
-    /// The backend for a new worker.
+    /// The backend for a new worker. An earlier one of this queue has ended: what it had in hand is handed out again.
     #[must_use]
     pub fn jobs(&self, _: JobKind) -> JobSource {
         let judge = {
@@ -81,6 +84,7 @@ impl RedisQueue {
             Arc::clone(&self.scripts),
             self.config,
             judge,
+            Arc::clone(&self.consumer),
         );
         let wakes = wake::wakes(self.redis.client(), self.keys.stream.clone());
         JobSource::Streams(Box::new(RedisStreams::new(persistence, RawCodec).poll_with_stream(wakes)))
