@@ -3,6 +3,7 @@
 //! - `api`: requests and answers, by URL
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
+//! - `cli`: the command line
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
 //! - `doctor`: unsafe servers and files, and what the command says of them
@@ -13,6 +14,7 @@
 
 mod api;
 mod browser;
+mod cli;
 mod contracts;
 mod doctor;
 mod faults;

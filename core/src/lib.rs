@@ -6,6 +6,7 @@
 //!   one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
+//! - [`dead_letters`]: retries and discards work that was given up on
 //! - [`board_reader`]: reads boards for a crowd, and remembers the last answer
 //! - [`rebuild`]: fills rankings from the ledger, finds and mends where they drifted
 //! - [`queue_watch`]: samples how full the queue is
@@ -19,6 +20,7 @@
 pub mod acceptance;
 pub mod board_reader;
 pub mod data_dir;
+pub mod dead_letters;
 pub mod doctor;
 pub mod domain;
 pub mod leases;

@@ -1,8 +1,11 @@
 //! The command line.
 
+mod deployment;
 mod doctor;
 mod healthcheck;
+mod jobs;
 mod migrate;
+mod rebuild;
 mod replay;
 mod sample;
 mod serve;
@@ -34,11 +37,16 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Bring the schema of the database up to date; safe to run from many places at once
     Migrate(LocalArgs),
+    /// Rebuild the rankings from the ledger
+    Rebuild(rebuild::RebuildArgs),
     /// Print a signed token
     Token(token::TokenArgs),
     /// Add and list users
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Look at queued jobs, and decide about those that were given up on
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Post the fantasy points of a recorded match to a server
     Replay(ReplayCommand),
     /// Name settings of servers, files and this process that can lose accepted updates
@@ -109,8 +117,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Migrate(local) => migrate::run(local).await,
+            Command::Rebuild(args) => return rebuild::run(args).await,
             Command::Token(args) => token::run(&args),
             Command::Users(command) => users::run(command).await,
+            Command::Jobs(command) => jobs::run(command).await,
             Command::Replay(ReplayCommand { mut replay, local }) => {
                 let points = match settings_file(local.config.as_deref())?.table("points") {
                     Some(table) => table.clone().try_into().context("[points] in the settings file")?,

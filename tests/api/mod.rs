@@ -5,6 +5,7 @@ mod cors;
 mod fuzz;
 mod garbage;
 mod idempotency;
+mod jobs;
 mod limits;
 mod operations;
 mod page;

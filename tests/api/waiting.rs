@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{refused, text};
-use crate::support::{LedgerConnection, TestApp, eventually, within};
+use crate::support::{Books, LedgerConnection, TestApp, eventually, within};
 
 /// So long that a test which waits for its end fails.
 const FOR_EVER: &str = "wait=3000";
@@ -88,14 +88,14 @@ async fn an_update_that_is_given_up_on_is_a_result() {
         settings.retry_base = Some("10ms".parse().expect("a span"));
     })
     .await;
-    let mut ledger = LedgerConnection::to(&app.storage).await;
-    ledger.poison().await;
-    let answer = submit(&app, FOR_EVER).await;
+    Books::of(&app.settings).refuse_user_13().await;
+    app.add_user(13).await;
+    let waiting = request(&app, 13, 10).header("Prefer", FOR_EVER).send();
+    let answer = within("an answer", waiting).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
     let result = body(answer).await;
     assert_eq!((&result["status"], &result["attempts"]), (&json!("failed"), &json!(2)));
     assert!(result["detail"].as_str().is_some_and(|why| why.contains("poisoned")), "{result}");
-    let_go(ledger).await;
     app.finish().await;
 }
 

@@ -1,4 +1,4 @@
-//! A hand on a server's ledger, behind its back: to hold it, or to poison it.
+//! A hand on a server's ledger, behind its back, to hold it.
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -33,24 +33,6 @@ impl LedgerConnection {
             Self::Postgres(_) => self.run("BEGIN; LOCK TABLE standings, updates IN EXCLUSIVE MODE").await,
         }
         self
-    }
-
-    /// Has the ledger refuse every update with the word `poisoned`.
-    pub(crate) async fn poison(&mut self) {
-        match self {
-            Self::Sqlite(_) => {
-                self.run("CREATE TRIGGER poison BEFORE INSERT ON updates BEGIN SELECT RAISE(ABORT, 'poisoned'); END")
-                    .await;
-            }
-            Self::Postgres(_) => {
-                self.run(
-                    "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS
-                     $$ BEGIN RAISE EXCEPTION 'poisoned'; END $$;
-                     CREATE TRIGGER poison BEFORE INSERT ON updates FOR EACH ROW EXECUTE FUNCTION poison()",
-                )
-                .await;
-            }
-        }
     }
 
     pub(crate) async fn close(self) {
