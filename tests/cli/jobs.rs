@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use scorewire_core::settings::units::Secret;
 use serde_json::{Value, json};
 
-use super::scorewire;
-use crate::support::{Books, ServerProcess, admin_token, eventually};
+use super::{scorewire, scorewire_with};
+use crate::support::{Books, Deployment, ServerProcess, Storage, TestApp, admin_token, eventually};
 
 const SECRET: &str = "a secret that is long enough for a test";
 
@@ -128,4 +129,40 @@ async fn a_command_that_names_nothing_or_nobody_says_so() {
         let refused = jobs(dir.path(), arguments).await;
         assert!(!refused.success && refused.err.contains(said), "{arguments:?}: {refused:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_in_redis_are_decided_about_beside_the_servers() {
+    let storage = Storage::empty(Deployment::Distributed).await;
+    let app = TestApp::on(storage, |settings| settings.max_attempts = Some(1)).await;
+    app.add_user(13).await;
+    let books = Books::of(&app.settings);
+    books.refuse_user_13().await;
+    let mut ids = Vec::new();
+    for key in ["a", "b"] {
+        let id = app.accepted(13, 5, Some(key)).await;
+        app.status_when(&id, &["failed"]).await;
+        ids.insert(0, id);
+    }
+    books.take_user_13().await;
+    let settings = &app.settings;
+    let url = |url: &Option<Secret>| url.as_ref().expect("a URL").0.clone();
+    let variables = [
+        ("DATABASE_URL", url(&settings.database_url.0)),
+        ("REDIS_URL", url(&settings.redis_url.0)),
+        ("SCOREWIRE_REDIS_PREFIX", settings.redis_prefix.clone()),
+    ];
+    let run = async |arguments: &[&str]| {
+        let said = scorewire_with(&variables, &app.data_dir(), &[&["jobs"], arguments, &["--json"]].concat()).await;
+        assert!(said.success, "{said:?}");
+        serde_json::from_str::<Value>(&said.out).expect("JSON")
+    };
+    let listed = run(&["list"]).await;
+    assert_eq!([&listed["jobs"][0]["id"], &listed["jobs"][1]["id"]], [&json!(ids[0]), &json!(ids[1])]);
+    assert_eq!(run(&["show", &ids[0]]).await["payload"]["user"], 13);
+    assert_eq!(run(&["discard", &ids[0]]).await["ids"], json!([ids[0]]));
+    assert_eq!(run(&["retry", "--all"]).await["ids"], json!([ids[1]]));
+    assert_eq!(app.status_when(&ids[1], &["applied"]).await["score"], 5);
+    assert_eq!(run(&["stats"]).await["dead"], 0);
+    app.finish().await;
 }

@@ -18,7 +18,13 @@ struct Said {
 
 /// Runs a command on a data directory.
 async fn scorewire(data_dir: &Path, arguments: &[&str]) -> Said {
+    scorewire_with(&[], data_dir, arguments).await
+}
+
+/// The same with environment variables.
+async fn scorewire_with(variables: &[(&str, String)], data_dir: &Path, arguments: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_scorewire"));
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
     command.args(arguments).arg("--data-dir").arg(data_dir).kill_on_drop(true);
     let output = within("the command", command.output()).await.expect("the binary runs");
     Said {

@@ -328,7 +328,7 @@ async fn a_job_nobody_can_read_is_listed_retried_and_discarded_byte_for_byte(wor
     assert_eq!((queued.updates, queued.payload.as_slice()), (None, UNREADABLE));
     worked.finish_all().await;
     worked.queue().bury(&[letter(&queued.id)]).await.expect("parked");
-    assert_eq!(discard(worked, &queued.id).await, [queued.id.clone()]);
+    assert_eq!(discard(worked, &queued.id).await, std::slice::from_ref(&queued.id));
     assert_eq!(find(worked, &queued.id).await, None);
     assert_eq!(ids(worked, JobState::Dead, 10).await, Vec::<String>::new());
 }

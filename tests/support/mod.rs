@@ -8,7 +8,7 @@ mod process;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
-pub(crate) use deployment::Storage;
+pub(crate) use deployment::{Deployment, Storage};
 pub(crate) use ledger::LedgerConnection;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command};
