@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run demo check lint test faults audit bench
+.PHONY: help run demo up check lint test faults audit bench
 
 # More flags for `make run`, e.g. ARGS="--listen 0.0.0.0:8080".
 ARGS ?=
@@ -17,6 +17,10 @@ demo: ## Start the server and play the sample match on its board, again and agai
 	cargo build --release --bin scorewire
 	./scripts/demo.sh target/release/scorewire
 
+up: ## Start a fleet from locally installed Redis and PostgreSQL: two APIs, two workers
+	cargo build --release --bin scorewire --bin scorewire-worker
+	./scripts/up.sh target/release/scorewire target/release/scorewire-worker
+
 check: ## Type-check everything
 	cargo check --workspace --all-targets
 
@@ -25,9 +29,10 @@ lint: ## Formatting, clippy and documentation, warnings denied
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-test: ## All tests; installs the Chromium, Redis and PostgreSQL they start if missing
+test: ## All tests; installs the Chromium, Redis, PostgreSQL and docker-compose they start if missing
 	./scripts/install-test-tools.sh
 	cargo test --workspace
+	SCOREWIRE_TEST_DEPLOYMENT=distributed cargo test --test scorewire -- api:: live:: replay:: browser::
 	@if [ -z "$${SCOREWIRE_MATCH_DATA:-}" ]; then \
 		echo "1 skipped: set SCOREWIRE_MATCH_DATA to a StatsBomb event file to replay a recorded match"; \
 	fi

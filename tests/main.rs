@@ -3,9 +3,11 @@
 //! - `api`: requests and answers, by URL
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
+//! - `cli`: the command line
 //! - `fleet`: many processes on Redis and PostgreSQL, all of which are killed
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
+//! - `doctor`: unsafe servers and files, and what the command says of them
 //! - `replay`: a recorded match through the `replay` command
 //! - `house_rules`: what a compiler can not check
 
@@ -13,7 +15,9 @@
 
 mod api;
 mod browser;
+mod cli;
 mod contracts;
+mod doctor;
 mod faults;
 mod fleet;
 mod house_rules;

@@ -6,11 +6,13 @@
 //!   one port
 //! - [`redis`]: what the adapters on Redis share
 //! - [`acceptance`]: gathers concurrent requests into one durable write
+//! - [`dead_letters`]: retries and discards work that was given up on
 //! - [`board_reader`]: reads boards for a crowd, and remembers the last answer
 //! - [`rebuild`]: fills rankings from the ledger, finds and mends where they drifted
 //! - [`queue_watch`]: samples how full the queue is
 //! - [`registration`]: creates users
 //! - [`data_dir`]: the embedded deployment's directory and its lock
+//! - [`doctor`]: names settings of servers and files that can lose what was accepted
 //! - [`settings`]: every knob, with default and unit
 //! - [`metrics`]: what the server counts
 //! - [`wiring`]: chooses adapters by URL
@@ -18,6 +20,8 @@
 pub mod acceptance;
 pub mod board_reader;
 pub mod data_dir;
+pub mod dead_letters;
+pub mod doctor;
 pub mod domain;
 pub mod leases;
 pub mod ledger;

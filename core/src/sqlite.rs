@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Executor, SqlSafeStr};
+use sqlx::{ConnectOptions, Connection, Executor, SqlSafeStr};
 
 use crate::ports::{FailureKind, PortError};
 
@@ -77,15 +77,7 @@ impl SqliteFile {
         synchronous: SqliteSynchronous,
         migrators: &[Migrator],
     ) -> Result<Self, OpenError> {
-        let options = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(synchronous)
-            .foreign_keys(false)
-            .busy_timeout(Duration::from_secs(5))
-            .pragma("cache_size", "-4000")
-            .pragma("journal_size_limit", "67108864");
+        let options = connect_options(path, synchronous).create_if_missing(true);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             // On a full disk SQLite rolls back by itself, and the pool's connection, which does not notice, would
@@ -117,6 +109,38 @@ impl SqliteFile {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// How every connection to a file is set.
+fn connect_options(path: &Path, synchronous: SqliteSynchronous) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(false)
+        .busy_timeout(Duration::from_secs(5))
+        .pragma("cache_size", "-4000")
+        .pragma("journal_size_limit", "67108864")
+}
+
+/// What a connection says of its durability.
+#[derive(Debug)]
+pub(crate) struct Durability {
+    /// As SQLite names it: `wal`.
+    pub(crate) journal_mode: String,
+    /// 0 off, 1 normal, 2 full.
+    pub(crate) synchronous: i64,
+}
+
+/// Opens a file as its readers do, changes nothing, and asks what it got.
+pub(crate) async fn durability(path: &Path, synchronous: SqliteSynchronous) -> Result<Durability, OpenError> {
+    let failed = |error| OpenError::new(path, error);
+    let mut connection = connect_options(path, synchronous).read_only(true).connect().await.map_err(failed)?;
+    let journal_mode = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut connection).await.map_err(failed)?;
+    let synchronous = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut connection).await.map_err(failed)?;
+    // Whatever closing says, the answer is known.
+    let _ = connection.close().await;
+    Ok(Durability { journal_mode, synchronous })
 }
 
 /// A batch as one JSON parameter, for `json_each` to open.

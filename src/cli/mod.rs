@@ -1,6 +1,11 @@
 //! The command line.
 
+mod deployment;
+mod doctor;
+mod healthcheck;
+mod jobs;
 mod migrate;
+mod rebuild;
 mod replay;
 mod sample;
 mod serve;
@@ -8,6 +13,7 @@ mod token;
 mod users;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
@@ -31,13 +37,25 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Bring the schema of the database up to date; safe to run from many places at once
     Migrate(LocalArgs),
+    /// Rebuild the rankings from the ledger
+    Rebuild(rebuild::RebuildArgs),
     /// Print a signed token
     Token(token::TokenArgs),
     /// Add and list users
     #[command(subcommand)]
     Users(users::UsersCommand),
+    /// Look at queued jobs, and decide about those that were given up on
+    #[command(subcommand)]
+    Jobs(jobs::JobsCommand),
     /// Post the fantasy points of a recorded match to a server
     Replay(ReplayCommand),
+    /// Name settings of servers, files and this process that can lose accepted updates
+    ///
+    /// Reads the same settings as `serve` and changes nothing. Exit status: 0 when nothing found can lose or falsify
+    /// accepted updates, 1 when something can, 2 when something could not be asked.
+    Doctor(doctor::DoctorArgs),
+    /// Ask a running server whether it is well, and say so by the exit status
+    Healthcheck(healthcheck::HealthcheckArgs),
 }
 
 #[derive(Debug, Args)]
@@ -89,18 +107,20 @@ fn settings_file(named: Option<&Path>) -> anyhow::Result<SettingsFile> {
     }
 }
 
-/// Runs the command line.
+/// Runs the command line; the exit status is the command's answer.
 ///
 /// # Errors
 /// In words for the person at the terminal.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start tokio")?;
     runtime.block_on(async {
         match cli.command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Migrate(local) => migrate::run(local).await,
+            Command::Rebuild(args) => return rebuild::run(args).await,
             Command::Token(args) => token::run(&args),
             Command::Users(command) => users::run(command).await,
+            Command::Jobs(command) => jobs::run(command).await,
             Command::Replay(ReplayCommand { mut replay, local }) => {
                 let points = match settings_file(local.config.as_deref())?.table("points") {
                     Some(table) => table.clone().try_into().context("[points] in the settings file")?,
@@ -111,6 +131,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
                 }
                 replay::run(replay, points).await
             }
-        }
+            Command::Doctor(args) => return Ok(doctor::run(&args).await),
+            Command::Healthcheck(args) => healthcheck::run(&args).await,
+        }?;
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use scorewire_core::doctor;
 use scorewire_core::settings::units::Role;
 use scorewire_core::settings::{Overrides, Settings};
 use scorewire_workers::log;
@@ -42,6 +43,8 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
         sample::fill(&server).await?;
     }
     introduce(&server, &settings)?;
+    // Beside the server: what it finds is worth a warning, and no reason to wait.
+    tokio::spawn(async move { doctor::warn(&settings).await });
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}

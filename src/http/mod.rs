@@ -8,10 +8,12 @@ mod body;
 mod client_ip;
 mod conditional;
 mod cors;
+mod jobs;
 mod limit;
 mod operations;
 mod prefer;
 mod problem;
+pub(crate) mod rebuild;
 mod routes;
 mod scores;
 mod users;
@@ -25,6 +27,7 @@ use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use prometheus_client::metrics::counter::Counter;
 use scorewire_core::acceptance::Acceptor;
+use scorewire_core::dead_letters::Verdict;
 use scorewire_core::domain::RequestId;
 use scorewire_core::metrics::{Metrics, RequestLabels};
 use scorewire_core::settings::Settings;
@@ -44,6 +47,7 @@ use self::problem::{Kind, Problem};
 use self::routes::{Action, Counted, Match, ROUTES};
 use crate::live::Hub;
 
+pub(crate) use self::jobs::{DecidedView, JobPageView, JobView, StatsView};
 pub(crate) use self::users::UserView;
 
 pub(crate) type Response = warp::reply::Response;
@@ -225,6 +229,14 @@ async fn dispatch(
         }
         Action::ListUsers => users::list(app, call).await,
         Action::FindUser => users::find(app, call).await,
+        Action::ListJobs => jobs::list(app, call).await,
+        Action::CountJobs => jobs::stats(app, call).await,
+        Action::FindJob => jobs::find(app, call).await,
+        Action::RetryJob => jobs::decide_one(app, call, Verdict::Retry).await,
+        Action::RetryJobs => jobs::decide_page(app, call, Verdict::Retry).await,
+        Action::DiscardJob => jobs::decide_one(app, call, Verdict::Discard).await,
+        Action::DiscardJobs => jobs::decide_page(app, call, Verdict::Discard).await,
+        Action::Rebuild => rebuild::rebuild(app, call).await,
         Action::DescribeProblem => operations::describe_problem(call),
         Action::Live => Ok(operations::live()),
         Action::Ready => Ok(operations::ready(app).await),

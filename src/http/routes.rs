@@ -14,6 +14,14 @@ pub(crate) enum Action {
     CreateUser,
     ListUsers,
     FindUser,
+    ListJobs,
+    CountJobs,
+    FindJob,
+    RetryJob,
+    RetryJobs,
+    DiscardJob,
+    DiscardJobs,
+    Rebuild,
     DescribeProblem,
     Live,
     Ready,
@@ -32,7 +40,7 @@ pub(crate) enum Counted {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     pub(crate) method: &'static str,
-    /// Segments; at most one `{…}` stands for any text.
+    /// Segments; at most one is `{…}`, which stands for any text. A path that is written out belongs to no other.
     pub(crate) pattern: &'static str,
     pub(crate) action: Action,
     pub(crate) counted: Counted,
@@ -47,7 +55,7 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 13] = [
+pub(crate) const ROUTES: [Route; 21] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     route("GET", "/scores/stream", Action::StreamScores),
@@ -55,6 +63,14 @@ pub(crate) const ROUTES: [Route; 13] = [
     route("POST", "/users", Action::CreateUser),
     route("GET", "/users", Action::ListUsers),
     route("GET", "/users/{id}", Action::FindUser),
+    route("GET", "/admin/jobs", Action::ListJobs),
+    route("DELETE", "/admin/jobs", Action::DiscardJobs),
+    route("POST", "/admin/jobs/retry", Action::RetryJobs),
+    route("GET", "/admin/jobs/stats", Action::CountJobs),
+    route("GET", "/admin/jobs/{id}", Action::FindJob),
+    route("DELETE", "/admin/jobs/{id}", Action::DiscardJob),
+    route("POST", "/admin/jobs/{id}/retry", Action::RetryJob),
+    route("POST", "/admin/rebuild", Action::Rebuild),
     route("GET", "/", Action::Page),
     route("GET", "/assets/{name}", Action::Asset),
     route("GET", "/problems/{slug}", Action::DescribeProblem),
@@ -78,13 +94,11 @@ pub(crate) enum Match<'a> {
 pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Match<'a> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut known = false;
-    for (index, route) in ROUTES.iter().enumerate() {
-        if let Some(parameter) = matches(route.pattern, path) {
-            if route.method == method {
-                return Match::Route(index, parameter);
-            }
-            known = true;
+    for (index, route, parameter) in at(path) {
+        if route.method == method {
+            return Match::Route(index, parameter);
         }
+        known = true;
     }
     if known { Match::OtherMethods } else { Match::Nothing }
 }
@@ -92,7 +106,7 @@ pub(crate) fn find<'a>(method: &Method, path: &'a str) -> Match<'a> {
 /// The methods of a path, for `Allow`.
 pub(crate) fn allowed(path: &str) -> String {
     let mut methods = Vec::new();
-    for route in ROUTES.iter().filter(|route| matches(route.pattern, path).is_some()) {
+    for (_, route, _) in at(path) {
         methods.push(route.method);
         if route.method == "GET" {
             methods.push("HEAD");
@@ -102,9 +116,22 @@ pub(crate) fn allowed(path: &str) -> String {
     methods.join(", ")
 }
 
-fn matches<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let Some((before, _)) = pattern.split_once('{') else { return (pattern == path).then_some("") };
-    path.strip_prefix(before).filter(|parameter| !parameter.is_empty() && !parameter.contains('/'))
+/// The routes of a path: index, route, and the text in place of its `{…}`.
+fn at(path: &str) -> impl Iterator<Item = (usize, &'static Route, &str)> {
+    let written_out = ROUTES.iter().any(|route| route.pattern == path);
+    ROUTES.iter().enumerate().filter_map(move |(index, route)| {
+        let parameter =
+            if written_out { (route.pattern == path).then_some("") } else { parameter(route.pattern, path) };
+        Some((index, route, parameter?))
+    })
+}
+
+/// The text in place of a pattern's `{…}`: a whole segment.
+fn parameter<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let (before, rest) = pattern.split_once('{')?;
+    let (_, after) = rest.split_once('}')?;
+    let parameter = path.strip_prefix(before)?.strip_suffix(after)?;
+    (!parameter.is_empty() && !parameter.contains('/')).then_some(parameter)
 }
 
 #[cfg(test)]
@@ -124,7 +151,13 @@ mod tests {
         assert_eq!(action(Method::HEAD, "/scores"), Some((Action::ListScores, "")));
         assert_eq!(action(Method::GET, "/scores/updates/01J.3"), Some((Action::FindUpdate, "01J.3")));
         assert_eq!(action(Method::GET, "/users/7"), Some((Action::FindUser, "7")));
+        assert_eq!(action(Method::GET, "/admin/jobs/01J.3"), Some((Action::FindJob, "01J.3")));
+        assert_eq!(action(Method::POST, "/admin/jobs/01J.3/retry"), Some((Action::RetryJob, "01J.3")));
         assert_eq!(find(&Method::GET, "/users/7/8"), Match::Nothing);
+        assert_eq!(find(&Method::POST, "/admin/jobs//retry"), Match::Nothing);
+        assert_eq!(find(&Method::POST, "/admin/jobs/a/b/retry"), Match::Nothing);
+        assert_eq!(find(&Method::POST, "/admin/jobs/a/retry/"), Match::Nothing);
+        assert_eq!(find(&Method::GET, "/admin/jobs/a/retry"), Match::OtherMethods);
         assert_eq!(find(&Method::GET, "/users/"), Match::Nothing);
         assert_eq!(find(&Method::GET, "/scores/update"), Match::OtherMethods);
         assert_eq!(find(&Method::DELETE, "/scores"), Match::OtherMethods);
@@ -135,6 +168,16 @@ mod tests {
     fn allow_lists_every_method_of_a_path() {
         assert_eq!(allowed("/users"), "POST, GET, HEAD, OPTIONS");
         assert_eq!(allowed("/scores/update"), "POST, OPTIONS");
+    }
+
+    #[test]
+    fn a_path_that_is_written_out_belongs_to_no_other_route() {
+        assert_eq!(action(Method::GET, "/admin/jobs/stats"), Some((Action::CountJobs, "")));
+        assert_eq!(action(Method::POST, "/admin/jobs/retry"), Some((Action::RetryJobs, "")));
+        assert_eq!(find(&Method::DELETE, "/admin/jobs/stats"), Match::OtherMethods);
+        assert_eq!(find(&Method::DELETE, "/admin/jobs/retry"), Match::OtherMethods);
+        assert_eq!(allowed("/admin/jobs/stats"), "GET, HEAD, OPTIONS");
+        assert_eq!(allowed("/admin/jobs/01J"), "GET, HEAD, DELETE, OPTIONS");
     }
 
     #[test]

@@ -56,6 +56,8 @@ fn any_target() -> impl Strategy<Value = Vec<u8>> {
         "/scores/stream?last_event_id=",
         "/scores/updates/",
         "/users/",
+        "/admin/jobs/",
+        "/admin/jobs?after=",
         "/users?after=",
         "/assets/",
         "/problems/",

@@ -9,7 +9,7 @@ use super::{ready, refused, text};
 use crate::support::TestApp;
 
 /// Every path of the API with the methods it has.
-const PATHS: [(&str, &str); 13] = [
+const PATHS: [(&str, &str); 18] = [
     ("/", "GET, HEAD, OPTIONS"),
     ("/assets/app.js", "GET, HEAD, OPTIONS"),
     ("/scores", "GET, HEAD, OPTIONS"),
@@ -18,6 +18,11 @@ const PATHS: [(&str, &str); 13] = [
     ("/scores/stream", "GET, HEAD, OPTIONS"),
     ("/users", "POST, GET, HEAD, OPTIONS"),
     ("/users/1", "GET, HEAD, OPTIONS"),
+    ("/admin/jobs", "GET, HEAD, DELETE, OPTIONS"),
+    ("/admin/jobs/retry", "POST, OPTIONS"),
+    ("/admin/jobs/stats", "GET, HEAD, OPTIONS"),
+    ("/admin/jobs/01J.0", "GET, HEAD, DELETE, OPTIONS"),
+    ("/admin/jobs/01J.0/retry", "POST, OPTIONS"),
     ("/problems/not-found", "GET, HEAD, OPTIONS"),
     ("/healthz", "GET, HEAD, OPTIONS"),
     ("/readyz", "GET, HEAD, OPTIONS"),

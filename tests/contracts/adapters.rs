@@ -10,7 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use scorewire_core::domain::{BoardId, Micros, RingLimits};
 use scorewire_core::leases::{RedisLeases, SoleProcess};
 use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
-use scorewire_core::ports::{Clock, Queue, Rebuild, SystemClock, Topics};
+use scorewire_core::ports::{Clock, JobInspector, Queue, Rebuild, SystemClock, Topics};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{RedisQueue, SqliteQueue};
 use scorewire_core::rankings::{MemoryRankings, RedisRankings};
@@ -93,6 +93,15 @@ pub(super) async fn sqlite_queue() -> (TempDir, Arc<dyn WorkedQueue>) {
 impl WorkedQueue for SqliteWorkedQueue {
     fn queue(&self) -> &dyn Queue {
         &self.queue
+    }
+
+    fn inspector(&self) -> &dyn JobInspector {
+        &self.queue
+    }
+
+    async fn take_all_in_hand(&self) {
+        let take = "UPDATE Jobs SET status = 'Queued' WHERE status = 'Pending'";
+        sqlx::query(take).execute(&self.file).await.expect("taken");
     }
 
     async fn finish_all(&self) {
@@ -222,6 +231,21 @@ impl RedisWorkedQueue {
 impl WorkedQueue for RedisWorkedQueue {
     fn queue(&self) -> &dyn Queue {
         &self.queue
+    }
+
+    fn inspector(&self) -> &dyn JobInspector {
+        &self.queue
+    }
+
+    async fn take_all_in_hand(&self) {
+        let stream = format!("{}:stream", self.base);
+        let mut create = redis::cmd("XGROUP");
+        create.arg(&["CREATE", &stream, "workers", "0", "MKSTREAM"]);
+        // Made by an earlier call, if at all.
+        let _ = create.query_async::<()>(&mut self.raw.clone()).await;
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg(&["GROUP", "workers", "worker", "COUNT", "1000", "STREAMS", &stream, ">"]);
+        read.query_async::<redis::Value>(&mut self.raw.clone()).await.expect("taken");
     }
 
     async fn finish_all(&self) {

@@ -6,6 +6,7 @@
 //! alive and the port, and one line in each suite.
 
 mod adapters;
+mod jobs;
 mod leases;
 mod ledger;
 mod queue;

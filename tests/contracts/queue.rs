@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use scorewire_core::domain::{BoardId, JobId, Micros, Operator, RequestId, Subject, UpdateId};
 use scorewire_core::ports::{
-    Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, UpdateIdentity,
+    Acceptance, DeadLetter, JobInspector, JobKind, NewUpdate, Queue, QueueStats, QueuedState, UpdateIdentity,
 };
 
 use super::{at_once, suite, update, user};
@@ -17,6 +17,10 @@ use crate::support::eventually;
 pub(super) trait WorkedQueue: Send + Sync {
     /// The queue.
     fn queue(&self) -> &dyn Queue;
+    /// A person's view of it.
+    fn inspector(&self) -> &dyn JobInspector;
+    /// Takes every waiting job in hand, as a worker does before it works on them.
+    async fn take_all_in_hand(&self);
     /// Acknowledges every job, as a worker does that has applied them.
     async fn finish_all(&self);
     /// Fails every job once, as a worker does that could not apply them.
@@ -117,6 +121,7 @@ async fn state(worked: &dyn WorkedQueue, id: &UpdateId) -> Option<(QueuedState, 
 }
 
 fn letter(id: &str, payload: String, reason: &str) -> DeadLetter {
+    let payload = payload.into_bytes();
     DeadLetter { id: id.to_owned(), job: JobId::new("01JOB"), payload, reason: reason.to_owned(), attempts: 3 }
 }
 

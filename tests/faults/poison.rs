@@ -3,21 +3,7 @@
 use sqlx::Executor;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
-use crate::support::{TestApp, eventually};
-
-/// A ledger that refuses every update of user 13: stands in for a row that violates what the code did not foresee.
-async fn refuse_user_13(app: &TestApp) {
-    let options = SqliteConnectOptions::new().filename(app.data_dir().join("ledger.db"));
-    let ledger = SqlitePool::connect_with(options).await.expect("the ledger's file");
-    ledger
-        .execute(
-            "CREATE TRIGGER poison BEFORE INSERT ON updates WHEN NEW.user_id = 13
-             BEGIN SELECT RAISE(ABORT, 'poisoned'); END",
-        )
-        .await
-        .expect("a trigger");
-    ledger.close().await;
-}
+use crate::support::{Books, TestApp, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_poisoned_update_is_parked_alone_and_the_rest_apply() {
@@ -29,7 +15,7 @@ async fn one_poisoned_update_is_parked_alone_and_the_rest_apply() {
     for id in [1, 2, 13] {
         app.add_user(id).await;
     }
-    refuse_user_13(&app).await;
+    Books::of(&app.settings).refuse_user_13().await;
     // Concurrent, so that they share jobs and transactions with the poisoned one.
     let posts = (0..60).map(|n| {
         let user = if n == 30 { 13 } else { 1 + n % 2 };

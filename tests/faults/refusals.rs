@@ -70,7 +70,13 @@ async fn settings_that_can_not_work_are_refused_with_advice() {
         (&["--jwt-secret", "short"][..], "at least 32"),
         (&["--role", "worker"], "set REDIS_URL"),
         (&["--database-url", "postgres://user:hunter2@db/scores"], "DATABASE_URL"),
-        (&["--redis-url", "redis://localhost"], "REDIS_URL"),
+        (&["--redis-url", "redis://localhost"], "REDIS_URL is set and DATABASE_URL is not"),
+        (
+            &["--redis-url", "redis-cluster://a,b", "--database-url", "postgres://db/s"],
+            "REDIS_URL is set to redis-cluster",
+        ),
+        (&["--redis-url", "redis://localhost", "--database-url", "mysql://db/s"], "DATABASE_URL is set to mysql"),
+        (&["--redis-url", "redis://localhost", "--database-url", "hunter2"], "DATABASE_URL is set to something that"),
         (&["--retention", "1h"], "24 hours"),
     ] {
         let dir = tempfile::tempdir().expect("a directory");

@@ -9,7 +9,7 @@ use apalis_core::error::BoxDynError;
 use apalis_core::task::attempt::Attempt;
 use apalis_core::task::data::Data;
 use apalis_core::worker::builder::WorkerBuilder;
-use scorewire_core::ports::{Acceptance, JobKind, Queue, QueuedState, SystemClock};
+use scorewire_core::ports::{Acceptance, DeadLetter, JobInspector, JobKind, JobState, Queue, QueuedState, SystemClock};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{JobPayload, JobSource, RawPayload, RedisQueue};
 use scorewire_core::redis::RedisHandle;
@@ -127,6 +127,38 @@ async fn a_failed_job_waits_and_is_tried_again_with_its_next_attempt() {
     drained(&queue).await;
     working.abort();
     assert_eq!(hands.tries.lock().expect("a lock")[&5], [1, 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retried_dead_letter_is_handed_to_a_worker_again_and_nothing_stays_behind() {
+    let server = PrivateRedis::start();
+    let queue = queue(&server).await;
+    let accepted = queue.accept(vec![update(5)]).await.expect("accepted");
+    let [Acceptance::Accepted(id)] = &accepted[..] else { panic!("{accepted:?}") };
+    let first = Arc::new(Hands::default());
+    let working = worker(&queue, "first", &first);
+    drained(&queue).await;
+    working.abort();
+    // What the worker would have parked, had the ledger refused it.
+    let letter = DeadLetter {
+        id: id.to_string(),
+        job: id.job().expect("a keyless id"),
+        payload: serde_json::to_vec(&update(5).accepted_as(id.clone())).expect("JSON"),
+        reason: "it was refused".to_owned(),
+        attempts: 1,
+    };
+    queue.bury(&[letter]).await.expect("parked");
+    assert_eq!(queue.retry(&[id.to_string()]).await.expect("retried"), [id.to_string()]);
+    let queued = queue.find(id.as_str()).await.expect("a look").expect("queued");
+    assert_eq!(queued.state, JobState::Queued, "beyond what workers were given");
+    let second = Arc::new(Hands::default());
+    let working = worker(&queue, "second", &second);
+    drained(&queue).await;
+    working.abort();
+    assert_eq!(second.tries.lock().expect("a lock")[&5], [1], "from its first try on");
+    let left: Vec<_> =
+        keys(&server).await.into_iter().filter(|key| key.contains(":job:") || key.contains(":d")).collect();
+    assert_eq!(left, Vec::<String>::new(), "every job's and letter's memory is returned");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,7 +96,7 @@ fn every_target_of_the_makefile_says_what_it_does() {
         "a target has a `## ` sentence, which `make help` prints",
         silent.map(|&line| line.to_owned()).collect(),
     );
-    for expected in ["help", "run", "demo", "test", "check", "lint", "audit", "bench"] {
+    for expected in ["help", "run", "demo", "up", "test", "check", "lint", "audit", "bench"] {
         assert!(targets.iter().any(|line| line.starts_with(&format!("{expected}:"))), "make {expected} is missing");
     }
 }
@@ -113,7 +113,7 @@ fn the_readme_begins_with_how_to_run_and_test() {
 #[test]
 fn documents_name_files_that_exist() {
     let mut missing = Vec::new();
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md"] {
+    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/DOCTOR.md"] {
         let paths: Vec<_> = code_spans(&read(document)).into_iter().filter(|span| is_path(span)).collect();
         if document == "ARCHITECTURE.md" {
             assert!(paths.len() > 10, "a map of the code names files: {paths:?}");

@@ -1,5 +1,6 @@
 //! What a compiler can not check: the house style of the sources, and that documents name what exists.
 
+mod deployment;
 mod documents;
 mod sources;
 

@@ -43,10 +43,10 @@ pub(crate) struct Storage {
 }
 
 /// A database and a part of the keys that no other test uses.
-pub(crate) struct Shared {
-    pub(crate) database: String,
-    pub(crate) redis: String,
-    pub(crate) prefix: String,
+struct Shared {
+    database: String,
+    redis: String,
+    prefix: String,
     _servers: (Arc<PrivatePostgres>, Arc<PrivateRedis>),
 }
 
@@ -59,6 +59,16 @@ impl Storage {
             Deployment::Distributed => Some(Shared::empty().await),
         };
         Self { dir, shared }
+    }
+
+    /// Files, in a directory of the test's choice.
+    pub(crate) const fn in_dir(dir: TempDir) -> Self {
+        Self { dir, shared: None }
+    }
+
+    /// The URL of the database, if there is one.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.shared.as_ref().map(|shared| shared.database.as_str())
     }
 
     /// Settings that lead to it.

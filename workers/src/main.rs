@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use scorewire_core::doctor;
 use scorewire_core::settings::units::Role;
 use scorewire_core::settings::{Overrides, Settings, SettingsFile};
 use scorewire_core::wiring::Wiring;
@@ -77,6 +78,8 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     let workers = Workers::start(&wiring, &settings, &shutdown);
     tracing::info!("working");
+    // Beside the work: what it finds is worth a warning, and no reason to wait.
+    tokio::spawn(async move { doctor::warn(&settings).await });
     stopping.await;
     tracing::info!("stopping");
     shutdown.cancel();

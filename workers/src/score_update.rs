@@ -92,7 +92,7 @@ impl ScoreUpdates {
                 let letter = DeadLetter {
                     id: job.to_string(),
                     job: job.clone(),
-                    payload: String::from_utf8_lossy(&payload.0).into_owned(),
+                    payload: payload.0.clone(),
                     reason: error.to_string(),
                     attempts: attempt,
                 };
@@ -142,7 +142,7 @@ fn letters(job: &JobId, attempts: u32, updates: &[ScoreUpdate], refused: &Refuse
                 id: update.id.to_string(),
                 job: job.clone(),
                 // Plain structs of strings and numbers always serialise.
-                payload: serde_json::to_string(update).unwrap_or_else(|e| unreachable!("an update serialises: {e}")),
+                payload: serde_json::to_vec(update).unwrap_or_else(|e| unreachable!("an update serialises: {e}")),
                 reason: refused.get(&update.id)?.clone(),
                 attempts,
             })

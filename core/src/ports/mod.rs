@@ -3,6 +3,7 @@
 
 mod clock;
 mod error;
+mod job_inspector;
 mod leases;
 mod ledger;
 mod queue;
@@ -13,8 +14,9 @@ mod topics;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{FailureKind, PortError};
+pub use job_inspector::{CursorError, JobCursor, JobInspector, JobPage, JobRecord, JobState};
 pub use leases::Leases;
-pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, UpdateRecord, UserCreation};
+pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, Unexplained, UpdateRecord, UserCreation};
 pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };

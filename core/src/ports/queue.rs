@@ -124,8 +124,8 @@ pub struct DeadLetter {
     pub id: String,
     /// The job it came in.
     pub job: JobId,
-    /// The update or job as JSON.
-    pub payload: String,
+    /// The update as JSON, or the bytes of the job that can not be read.
+    pub payload: Vec<u8>,
     /// Why.
     pub reason: String,
     /// Failed tries.

@@ -1,6 +1,7 @@
 //! Adapters of the [`Queue`](crate::ports::Queue) port, and the worker's side of each.
 
 mod payload;
+mod record;
 pub mod redis_streams;
 pub mod sqlite;
 

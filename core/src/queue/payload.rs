@@ -63,6 +63,11 @@ impl JobPayload {
         serde_json::to_vec(self).unwrap_or_else(|e| unreachable!("a payload serialises: {e}"))
     }
 
+    /// The payload that carries one update, given as JSON.
+    pub(super) fn wrap(update: &[u8]) -> Vec<u8> {
+        [format!("{{\"v\":{VERSION},\"updates\":[").as_bytes(), update, b"]}"].concat()
+    }
+
     /// Reads a payload.
     ///
     /// # Errors

@@ -11,7 +11,8 @@ use crate::data_dir::DataDirError;
 use crate::domain::RingLimits;
 use crate::metrics::Metrics;
 use crate::ports::{
-    Clock, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock, Topics,
+    Clock, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock,
+    Topics,
 };
 use crate::queue::JobSource;
 use crate::settings::Settings;
@@ -29,6 +30,8 @@ pub struct Wiring {
     pub roster: Arc<dyn Roster>,
     /// The durable queue.
     pub queue: Arc<dyn Queue>,
+    /// A person's view of the queue.
+    pub inspector: Arc<dyn JobInspector>,
     /// Who leads.
     pub rankings: Arc<dyn Rankings>,
     /// Who leads, for those who watch.

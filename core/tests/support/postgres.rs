@@ -27,6 +27,8 @@ pub(crate) struct PrivatePostgres {
     programs: PathBuf,
     directory: TempDir,
     port: u16,
+    /// Arguments of its program: `-c`, `fsync=off`.
+    options: Vec<String>,
     running: Mutex<Option<Running>>,
     databases: AtomicU32,
 }
@@ -40,6 +42,11 @@ struct Running {
 impl PrivatePostgres {
     /// Creates an empty server and waits until it answers.
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with options of its program: `["-c", "fsync=off"]`.
+    pub(crate) async fn start_with(options: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("scorewire-pg-").tempdir().expect("a temporary directory");
         if runs_as_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
@@ -50,6 +57,7 @@ impl PrivatePostgres {
             programs: programs(),
             directory,
             port,
+            options: options.iter().map(|&option| option.to_owned()).collect(),
             running: Mutex::new(None),
             databases: AtomicU32::new(0),
         };
@@ -98,6 +106,7 @@ impl PrivatePostgres {
             .arg("-D")
             .arg(self.data())
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-k", &socket])
+            .args(&self.options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)

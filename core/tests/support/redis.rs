@@ -15,24 +15,25 @@ pub(crate) struct PrivateRedis {
     pub(crate) port: u16,
     child: Mutex<Child>,
     dir: TempDir,
-    fsync: &'static str,
+    options: Vec<String>,
 }
 
 impl PrivateRedis {
     /// A server that writes every change to its disk at once.
     pub(crate) fn start() -> Self {
-        Self::start_with("always")
+        Self::start_with(&[])
     }
 
-    /// A server that keeps every change, with this `appendfsync`: `always` or `everysec`.
-    pub(crate) fn start_with(fsync: &'static str) -> Self {
+    /// The same with options that change or add to its own: `["--appendonly", "no"]`.
+    pub(crate) fn start_with(options: &[&str]) -> Self {
+        let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let deadline = Instant::now() + DEADLINE;
         loop {
             let dir = TempDir::new().expect("a directory");
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port");
-            let mut child = spawn(free.port(), &dir, fsync);
+            let mut child = spawn(free.port(), &dir, &options);
             if answers(&mut child, free.port(), deadline) {
-                return Self { port: free.port(), child: Mutex::new(child), dir, fsync };
+                return Self { port: free.port(), child: Mutex::new(child), dir, options };
             }
             // Another process took the port in between.
             end(&mut child);
@@ -63,7 +64,7 @@ impl PrivateRedis {
     /// Starts it again, after [`kill`](Self::kill), on the same port with the data it had.
     pub(crate) fn restart(&self) {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        *child = spawn(self.port, &self.dir, self.fsync);
+        *child = spawn(self.port, &self.dir, &self.options);
         assert!(answers(&mut child, self.port, Instant::now() + DEADLINE), "redis-server does not start again");
     }
 }
@@ -74,13 +75,14 @@ impl Drop for PrivateRedis {
     }
 }
 
-fn spawn(port: u16, dir: &TempDir, fsync: &str) -> Child {
+fn spawn(port: u16, dir: &TempDir, options: &[String]) -> Child {
     Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", fsync])
+        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
         .arg("--port")
         .arg(port.to_string())
         .arg("--dir")
         .arg(dir.path())
+        .args(options)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

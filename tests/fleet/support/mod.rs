@@ -77,7 +77,9 @@ impl Fleet {
     pub(super) async fn start(plan: Plan) -> Self {
         let dir = tempfile::Builder::new().prefix("scorewire-fleet-").tempdir().expect("a directory");
         let fsync = plan.fsync;
-        let redis = tokio::task::spawn_blocking(move || PrivateRedis::start_with(fsync)).await.expect("Redis");
+        let redis = tokio::task::spawn_blocking(move || PrivateRedis::start_with(&["--appendfsync", fsync]))
+            .await
+            .expect("Redis");
         let postgres = PrivatePostgres::start().await;
         let database = postgres.fresh_database().await;
         PostgresLedger::migrate(&database).await.expect("migrated");

@@ -11,6 +11,8 @@ pub(super) struct Keys {
     pub(super) delayed: String,
     /// Hash of dead letters as JSON, by id.
     pub(super) dead: String,
+    /// Sorted set of the ids of dead letters by the microsecond they died.
+    pub(super) died: String,
 }
 
 impl Keys {
@@ -21,6 +23,7 @@ impl Keys {
             stream: format!("{base}:stream"),
             delayed: format!("{base}:delayed"),
             dead: format!("{base}:dead"),
+            died: format!("{base}:died"),
             base,
         }
     }

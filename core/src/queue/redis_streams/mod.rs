@@ -3,7 +3,9 @@
 //! Every key of a queue lies in one slot (`{<prefix>q:<kind>}`). See [`backend`] for a job's life.
 
 pub mod backend;
+mod inspect;
 mod keys;
+mod letters;
 mod scripts;
 mod wake;
 
@@ -16,11 +18,12 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
 use redis::{AsyncCommands, RedisResult};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use ulid::Ulid;
 
 use self::backend::{GROUP, RedisStreams, StreamsConfig, StreamsPersistence, Suspect};
 use self::keys::Keys;
+use self::letters::Buried;
 use self::scripts::Scripts;
 use super::{JobPayload, JobSource, RawCodec, RawPayload};
 use crate::domain::{Fingerprint, JobId, Micros, ScoreUpdate, UpdateId};
@@ -47,16 +50,6 @@ pub struct RedisQueue {
     consumer: Arc<str>,
     /// How long a key counts.
     retention: Duration,
-}
-
-/// A dead letter as it is kept.
-#[derive(Serialize, Deserialize)]
-struct Buried {
-    job: String,
-    payload: String,
-    reason: String,
-    attempts: u32,
-    died_at: Micros,
 }
 
 impl RedisQueue {
@@ -100,12 +93,7 @@ impl RedisQueue {
     async fn waiting(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
         const OPERATION: &str = "look up a queued update";
         let failed = |e| port_error(OPERATION, e);
-        let key = self.keys.key(id.as_str());
-        let indexed: Option<String> =
-            self.redis.call(|mut redis| async move { redis.get(key).await }).await.map_err(failed)?;
-        let Some(job) = indexed.and_then(|held| held.get(32..).map(JobId::new)).or_else(|| id.job()) else {
-            return Ok(None);
-        };
+        let Some(job) = self.job_of(id).await.map_err(failed)? else { return Ok(None) };
         let key = self.keys.job(job.as_str());
         let held: (Option<Vec<u8>>, Option<u32>, Option<String>) = self
             .redis
@@ -189,14 +177,15 @@ impl Queue for RedisQueue {
         let Some(buried) = buried else { return self.waiting(id).await };
         let corrupt = |e: serde_json::Error| PortError::new(OPERATION, FailureKind::Corrupt, e);
         let buried: Buried = serde_json::from_str(&buried).map_err(corrupt)?;
+        let (letter, died_at) = buried.letter(id.to_string());
         // A whole job that nobody could read is parked under its own id, which is no update's.
-        let Ok(update) = serde_json::from_str::<ScoreUpdate>(&buried.payload) else { return Ok(None) };
+        let Ok(update) = serde_json::from_slice::<ScoreUpdate>(&letter.payload) else { return Ok(None) };
         Ok(Some(QueuedUpdate {
             update,
             state: QueuedState::Dead,
-            attempts: buried.attempts,
-            last_error: Some(buried.reason),
-            died_at: Some(buried.died_at),
+            attempts: letter.attempts,
+            last_error: Some(letter.reason),
+            died_at: Some(died_at),
         }))
     }
 
@@ -211,20 +200,7 @@ impl Queue for RedisQueue {
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        let mut pipe = redis::pipe();
-        pipe.atomic();
-        for letter in letters {
-            let buried = Buried {
-                job: letter.job.to_string(),
-                payload: letter.payload.clone(),
-                reason: letter.reason.clone(),
-                attempts: letter.attempts,
-                died_at: self.clock.now(),
-            };
-            pipe.hset_nx(&self.keys.dead, &letter.id, json(&buried)).ignore();
-        }
-        self.redis
-            .call(|mut redis| async move { pipe.query_async(&mut redis).await })
+        letters::bury(&self.redis, &self.keys, &self.scripts, letters, self.clock.now())
             .await
             .map_err(|e| port_error("park a dead letter", e))
     }
@@ -281,15 +257,14 @@ async fn judge(
     );
     let mut halves = Vec::new();
     if let [update] = payload.updates.as_slice() {
-        let buried = Buried {
-            job: suspect.job.clone(),
-            payload: json(update),
+        let letter = DeadLetter {
+            id: update.id.to_string(),
+            job: JobId::new(&suspect.job),
+            payload: json(update).into_bytes(),
             reason: "the worker crashed every time it had this update in hand".to_owned(),
             attempts: suspect.crashes,
-            died_at: now,
         };
-        let (dead, id, buried) = (&keys.dead, update.id.as_str(), json(&buried));
-        redis.call(|mut redis| async move { redis.hset_nx::<_, _, _, ()>(dead, id, buried).await }).await?;
+        letters::bury(&redis, &keys, &scripts, &[letter], now).await?;
     } else {
         let mut head = payload.updates;
         let tail = head.split_off(head.len() / 2);
@@ -299,15 +274,19 @@ async fn judge(
     call.arg(&keys.base).arg(GROUP).arg(&suspect.entry).arg(&suspect.job).arg(retention.as_secs()).arg(halves.len());
     for half in halves {
         call.arg(Ulid::generate().to_string());
-        let index: Vec<_> =
-            half.iter().map(|u| (u.id.clone(), Fingerprint::of(&u.board, u.user, u.operator))).collect();
+        let index: Vec<_> = half.iter().map(|update| (update.id.clone(), fingerprint(update))).collect();
         call.arg(JobPayload::new(half).encode()).arg(index.len());
         for (id, fingerprint) in index {
-            call.arg(id.as_str()).arg(crate::domain::hex(&fingerprint.0));
+            call.arg(id.as_str()).arg(fingerprint);
         }
     }
     redis.call(|mut redis| async move { call.invoke_async::<i64>(&mut redis).await }).await?;
     Ok(true)
+}
+
+/// What the index keeps beside an update's job.
+fn fingerprint(update: &ScoreUpdate) -> String {
+    crate::domain::hex(&Fingerprint::of(&update.board, update.user, update.operator).0)
 }
 
 fn json(value: &impl Serialize) -> String {

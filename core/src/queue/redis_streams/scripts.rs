@@ -8,6 +8,10 @@ pub(super) struct Scripts {
     pub(super) fetch: Script,
     pub(super) settle: Script,
     pub(super) split: Script,
+    pub(super) bury: Script,
+    pub(super) page: Script,
+    pub(super) retry: Script,
+    pub(super) discard: Script,
 }
 
 impl Scripts {
@@ -17,6 +21,10 @@ impl Scripts {
             fetch: Script::new(include_str!("fetch.lua")),
             settle: Script::new(include_str!("settle.lua")),
             split: Script::new(include_str!("split.lua")),
+            bury: Script::new(include_str!("bury.lua")),
+            page: Script::new(include_str!("page.lua")),
+            retry: Script::new(include_str!("retry.lua")),
+            discard: Script::new(include_str!("discard.lua")),
         }
     }
 }

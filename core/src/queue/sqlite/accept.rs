@@ -72,7 +72,7 @@ async fn accept_in(
         jobs.push(update.accepted_as(id));
     }
     if !jobs.is_empty() {
-        push(&mut tx, job, JobPayload::new(jobs)).await?;
+        push(&mut tx, job, JobPayload::new(jobs).encode()).await?;
     }
     tx.commit().await.map_err(failed(OPERATION))?;
     Ok(acceptances)
@@ -133,9 +133,8 @@ async fn held_keys(
 }
 
 /// Pushes a job through apalis, inside our transaction.
-pub(super) async fn push(tx: &mut SqliteConnection, id: Ulid, payload: JobPayload) -> Result<(), PortError> {
-    let task: SqliteTask =
-        TaskBuilder::new(payload.encode()).task_id(TaskId::from_ulid(id)).max_attempts(NO_LIMIT).build();
+pub(super) async fn push(tx: &mut SqliteConnection, id: Ulid, payload: Vec<u8>) -> Result<(), PortError> {
+    let task: SqliteTask = TaskBuilder::new(payload).task_id(TaskId::from_ulid(id)).max_attempts(NO_LIMIT).build();
     apalis_sqlite::queries::push_tasks(tx, JobKind::Scores.name(), &[task]).await.map_err(|error| match error {
         apalis_sqlite::Error::Database(error) => failed(OPERATION)(error),
         other => rejected(OPERATION, other),

@@ -11,6 +11,7 @@
 //! means that a job is delivered again, which the ledger absorbs.
 
 mod accept;
+mod inspect;
 mod orphans;
 pub mod statements;
 
@@ -240,7 +241,7 @@ fn failure_text(result: &str) -> String {
 
 /// `None` for a parked job that could not be read: it is under the job's id, which is no update's.
 fn dead_update(id: &UpdateId, row: &SqliteRow) -> Result<Option<QueuedUpdate>, sqlx::Error> {
-    let update = serde_json::from_str::<ScoreUpdate>(row.try_get("payload")?).ok();
+    let update = serde_json::from_slice::<ScoreUpdate>(row.try_get("payload")?).ok();
     let Some(update) = update.filter(|update| update.id == *id) else { return Ok(None) };
     Ok(Some(QueuedUpdate {
         update,

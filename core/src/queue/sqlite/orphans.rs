@@ -69,7 +69,7 @@ async fn split(
             .bind(update.id.as_str())
             .bind(job)
             .bind(JobKind::Scores.name())
-            .bind(json_parameter(&update))
+            .bind(json_parameter(&update).into_bytes())
             .bind("the worker crashed every time it had this update in hand")
             .bind(crashes)
             .bind(now.0)
@@ -88,7 +88,7 @@ async fn split(
             .execute(&mut *tx)
             .await
             .map_err(&error)?;
-        accept::push(tx, id, JobPayload::new(half)).await?;
+        accept::push(tx, id, JobPayload::new(half).encode()).await?;
     }
     Ok(())
 }

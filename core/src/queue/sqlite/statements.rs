@@ -11,18 +11,18 @@ RETURNING id";
 pub(super) const INDEXED_KEYS: &str = "
 SELECT id, fingerprint FROM accepted WHERE id IN (SELECT value FROM json_each(?1))";
 
-/// Moves updates to another job: rows [id, fingerprint in hexadecimal].
+/// Moves updates to another job, whose keys count from now on: rows [id, fingerprint in hexadecimal].
 pub(super) const MOVE_KEYS: &str = "
 INSERT INTO accepted (id, fingerprint, job_id, accepted_at)
 SELECT value ->> 0, unhex(value ->> 1), ?2, ?3 FROM json_each(?1) WHERE true
-ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id";
+ON CONFLICT (id) DO UPDATE SET job_id = excluded.job_id, accepted_at = excluded.accepted_at";
 
 /// The job an update is indexed under.
 pub(super) const JOB_OF_UPDATE: &str = "SELECT job_id FROM accepted WHERE id = ?1";
 
 /// A job that is not finished.
 pub(super) const UNFINISHED_JOB: &str = "
-SELECT job, attempts, last_result FROM Jobs
+SELECT id, job, status, attempts, run_at, last_result FROM Jobs
 WHERE id = ?1 AND status IN ('Pending', 'Queued', 'Running', 'Failed')";
 
 /// Has a job wait.
@@ -34,7 +34,29 @@ INSERT INTO dead_letters (id, job_id, kind, payload, reason, attempts, died_at)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
 
 /// A dead letter.
-pub(super) const FIND_DEAD_LETTER: &str = "SELECT payload, reason, attempts, died_at FROM dead_letters WHERE id = ?1";
+pub(super) const FIND_DEAD_LETTER: &str = "
+SELECT id, job_id, payload, reason, attempts, died_at FROM dead_letters WHERE id = ?1";
+
+/// Dead letters of a kind, newest first, that died before this time and id.
+pub(super) const DEAD_LETTERS: &str = "
+SELECT id, job_id, payload, reason, attempts, died_at FROM dead_letters
+WHERE kind = ?1 AND (died_at, id) < (?2, ?3) ORDER BY died_at DESC, id DESC LIMIT ?4";
+
+/// Unfinished jobs of a kind by id, of these statuses and after this id. The first condition is the index's.
+pub(super) const JOBS_IN_STATE: &str = "
+SELECT id, job, status, attempts, run_at, last_result FROM Jobs
+WHERE job_type = ?1 AND status IN ('Pending', 'Queued', 'Running', 'Failed')
+      AND status IN (SELECT value FROM json_each(?2)) AND id > ?3
+ORDER BY id LIMIT ?4";
+
+/// Takes dead letters away.
+pub(super) const TAKE_DEAD_LETTERS: &str = "
+DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?1))
+RETURNING id, job_id, payload, reason, attempts";
+
+/// Forgets the keys of updates, where they still are of this job.
+pub(super) const FORGET_KEYS: &str = "
+DELETE FROM accepted WHERE job_id = ?1 AND id IN (SELECT value FROM json_each(?2))";
 
 /// Depth, oldest job and dead letters of a kind.
 pub(super) const STATS: &str = "
@@ -84,7 +106,7 @@ WHERE job_id NOT IN (SELECT id FROM Jobs WHERE status IN ('Pending', 'Queued', '
 pub(super) const REMOVE_JOB: &str = "DELETE FROM Jobs WHERE id = ?1";
 
 /// All of them, for the test that prepares each on a real database.
-pub const ALL: [&str; 18] = [
+pub const ALL: [&str; 22] = [
     INDEX_KEYS,
     INDEXED_KEYS,
     MOVE_KEYS,
@@ -93,6 +115,10 @@ pub const ALL: [&str; 18] = [
     DELAY_JOB,
     BURY,
     FIND_DEAD_LETTER,
+    DEAD_LETTERS,
+    JOBS_IN_STATE,
+    TAKE_DEAD_LETTERS,
+    FORGET_KEYS,
     STATS,
     TRIM_JOBS,
     TRIM_KEYS,
