@@ -49,5 +49,7 @@ audit: ## Licences, bans and unused dependencies (compiles its tools first, whic
 	cargo machete
 
 bench: ## Measure throughput and latency beside their floors; writes docs/BENCHMARKS.md
-	cargo build --release --package scorewire --package scorewire-bench
-	target/release/scorewire-bench all --server target/release/scorewire --report docs/BENCHMARKS.md
+	./scripts/install-test-tools.sh
+	cargo build --release --package scorewire --package scorewire-workers --package scorewire-bench
+	target/release/scorewire-bench all --server target/release/scorewire --worker target/release/scorewire-worker \
+		--report docs/BENCHMARKS.md
