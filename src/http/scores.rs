@@ -221,16 +221,18 @@ pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, 
     Ok(told(&status))
 }
 
-/// The ledger's word is final, so it is asked first; and again last, since a job may be decided, acknowledged
-/// and trimmed between two looks.
+/// The ledger's word is final, so it is asked first. Both are asked again when neither knows it: between two looks a job
+/// may be decided and acknowledged, or parked as a dead letter.
 pub(super) async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
-    if let Some(record) = app.wiring.ledger.find_update(id).await? {
-        return Ok(Some(decided(record)));
+    for _ in 0..2 {
+        if let Some(record) = app.wiring.ledger.find_update(id).await? {
+            return Ok(Some(decided(record)));
+        }
+        if let Some(queued) = app.wiring.queue.find_update(id).await? {
+            return Ok(Some(undecided(queued)));
+        }
     }
-    if let Some(queued) = app.wiring.queue.find_update(id).await? {
-        return Ok(Some(undecided(queued)));
-    }
-    Ok(app.wiring.ledger.find_update(id).await?.map(decided))
+    Ok(None)
 }
 
 fn decided(record: UpdateRecord) -> UpdateStatus {

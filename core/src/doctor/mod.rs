@@ -2,10 +2,10 @@
 //!
 //! Asking and judging are apart: each room asks its server for facts, and a pure function turns facts into findings.
 //!
-//! - [`finding`]: what was found, how bad it is, and what to set instead
-//! - [`general`]: the process's own settings
-//! - [`redis`], [`postgres`]: the servers of the distributed deployment
-//! - [`files`]: the data directory of the embedded one
+//! - `finding`: what was found, how bad it is, and what to set instead
+//! - `general`: the process's own settings
+//! - `redis`, `postgres`: the servers of the distributed deployment
+//! - `files`: the data directory of the embedded one
 
 mod files;
 mod finding;

@@ -78,7 +78,7 @@ settings! {
     database_acquire_timeout: Span = "5s", "SCOREWIRE_DATABASE_ACQUIRE_TIMEOUT";
     /// Time one statement may take, waiting for locks included
     database_statement_timeout: Span = "30s", "SCOREWIRE_DATABASE_STATEMENT_TIMEOUT";
-    /// Queue, rankings and topics: redis://[user:password@]host:6379[/database]; empty for those of the embedded deployment
+    /// Queue, rankings and topics: redis://user:password@host:6379/0; empty for those of the embedded deployment
     redis_url: Maybe<Secret> = "", "REDIS_URL";
     /// What every key and channel in Redis begins with: one for each fleet that shares a server
     redis_prefix: String = "sw:", "SCOREWIRE_REDIS_PREFIX";
