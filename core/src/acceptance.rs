@@ -75,16 +75,24 @@ impl Acceptor {
 
 async fn run(queue: Arc<dyn Queue>, mut waiting: mpsc::Receiver<Request>, batch: usize) {
     let mut requests = Vec::new();
+    // Said once per outage: every request that met it says so to its sender.
+    let mut away = false;
     while waiting.recv_many(&mut requests, batch).await > 0 {
         let (updates, replies): (Vec<_>, Vec<_>) = requests.drain(..).map(|r| (r.update, r.reply)).unzip();
         // A requester that went away is no failure: its update is accepted all the same.
         match queue.accept(updates).await {
             Ok(acceptances) => {
+                if std::mem::take(&mut away) {
+                    tracing::info!("updates are accepted again");
+                }
                 for (reply, acceptance) in replies.into_iter().zip(acceptances) {
                     let _ = reply.send(Ok(acceptance));
                 }
             }
             Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    tracing::warn!(%error, "updates can not be accepted");
+                }
                 let error = Arc::new(error);
                 for reply in replies {
                     let _ = reply.send(Err(NotAccepted::Failed(Arc::clone(&error))));

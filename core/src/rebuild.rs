@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::domain::{BoardId, NamedStanding, UserId};
-use crate::ports::{Drift, Ledger, PortError, Rankings};
+use crate::domain::{BoardId, Micros, NamedStanding, UserId};
+use crate::ports::{Drift, Ledger, PortError, Rankings, Unexplained};
 
 /// Standings read at once.
 const CHUNK: usize = 5_000;
@@ -87,6 +87,27 @@ async fn count(ledger: &dyn Ledger, board: &BoardId) -> Result<u64, PortError> {
         after = Some(last.standing.user);
         count += standings.len() as u64;
     }
+}
+
+/// What adding up a board's recorded updates found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Scores that the recorded updates do not add up to, of users whose updates are all still recorded: something
+    /// else changed the ledger.
+    pub wrong: Vec<Unexplained>,
+    /// Users that are older than the retention: some of their updates may be forgotten, so nothing can be said.
+    pub undecidable: u64,
+}
+
+/// Adds up the recorded updates of a board; `retained_from` is since when none was forgotten.
+///
+/// # Errors
+/// When the ledger can not be reached.
+pub async fn verify(ledger: &dyn Ledger, board: &BoardId, retained_from: Micros) -> Result<Verified, PortError> {
+    let unexplained = ledger.unexplained(board).await?;
+    let (wrong, older): (Vec<_>, Vec<_>) =
+        unexplained.into_iter().partition(|unexplained| unexplained.user_since >= retained_from);
+    Ok(Verified { wrong, undecidable: older.len() as u64 })
 }
 
 fn version_of(user: UserId, standings: &[NamedStanding]) -> Option<i64> {

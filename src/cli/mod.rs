@@ -5,6 +5,7 @@ mod doctor;
 mod healthcheck;
 mod jobs;
 mod migrate;
+mod rebuild;
 mod replay;
 mod sample;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Serve(Box<serve::ServeArgs>),
     /// Bring the schema of the database up to date; safe to run from many places at once
     Migrate(LocalArgs),
+    /// Rebuild the rankings from the ledger
+    Rebuild(rebuild::RebuildArgs),
     /// Print a signed token
     Token(token::TokenArgs),
     /// Add and list users
@@ -114,6 +117,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             Command::Serve(args) => serve::run(*args).await,
             Command::Migrate(local) => migrate::run(local).await,
+            Command::Rebuild(args) => return rebuild::run(args).await,
             Command::Token(args) => token::run(&args),
             Command::Users(command) => users::run(command).await,
             Command::Jobs(command) => jobs::run(command).await,

@@ -13,6 +13,7 @@ mod limit;
 mod operations;
 mod prefer;
 mod problem;
+pub(crate) mod rebuild;
 mod routes;
 mod scores;
 mod users;
@@ -235,6 +236,7 @@ async fn dispatch(
         Action::RetryJobs => jobs::decide_page(app, call, Verdict::Retry).await,
         Action::DiscardJob => jobs::decide_one(app, call, Verdict::Discard).await,
         Action::DiscardJobs => jobs::decide_page(app, call, Verdict::Discard).await,
+        Action::Rebuild => rebuild::rebuild(app, call).await,
         Action::DescribeProblem => operations::describe_problem(call),
         Action::Live => Ok(operations::live()),
         Action::Ready => Ok(operations::ready(app).await),

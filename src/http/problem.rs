@@ -161,7 +161,8 @@ impl From<&PortError> for Problem {
     fn from(error: &PortError) -> Self {
         match error.kind {
             FailureKind::Unavailable => {
-                tracing::warn!(%error, "a request met an unavailable store");
+                // Thousands a second while it lasts; the outage itself is told by whoever meets it first.
+                tracing::debug!(%error, "a request met an unavailable store");
                 let advice = error.advice.map(|advice| format!(" ({advice})")).unwrap_or_default();
                 Self::new(Kind::Unavailable, format!("could not {} now{advice}: try again", error.operation))
                     .retry_after(UNAVAILABLE_RETRY)

@@ -21,6 +21,7 @@ pub(crate) enum Action {
     RetryJobs,
     DiscardJob,
     DiscardJobs,
+    Rebuild,
     DescribeProblem,
     Live,
     Ready,
@@ -54,7 +55,7 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 20] = [
+pub(crate) const ROUTES: [Route; 21] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     route("GET", "/scores/stream", Action::StreamScores),
@@ -69,6 +70,7 @@ pub(crate) const ROUTES: [Route; 20] = [
     route("GET", "/admin/jobs/{id}", Action::FindJob),
     route("DELETE", "/admin/jobs/{id}", Action::DiscardJob),
     route("POST", "/admin/jobs/{id}/retry", Action::RetryJob),
+    route("POST", "/admin/rebuild", Action::Rebuild),
     route("GET", "/", Action::Page),
     route("GET", "/assets/{name}", Action::Asset),
     route("GET", "/problems/{slug}", Action::DescribeProblem),

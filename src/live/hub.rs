@@ -20,6 +20,9 @@ use tokio_util::sync::CancellationToken;
 use super::tail::Tail;
 use super::viewer::Viewer;
 
+/// Missed messages that the hub reads for its viewers; when there are more, they read for themselves.
+const CATCH_UP: usize = 1_024;
+
 /// Where a viewer wants to begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cursor {
@@ -76,22 +79,39 @@ impl Hub {
         Arc::clone(tails.entry(topic.clone()).or_insert_with(|| Arc::new(Tail::new(self.topic_messages))))
     }
 
-    fn take(&self, announced: &Announcement) {
+    async fn take(&self, announced: Announcement) {
         let tail = {
             let tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
             tails.get(&announced.topic).map(Arc::clone)
         };
-        if let Some(tail) = tail {
-            tail.extend(announced);
+        let Some(tail) = tail else { return };
+        if !tail.is_followed_by(&announced)
+            && let Some(newest) = tail.newest()
+            && let Some(missed) = self.missed(&announced.topic, newest).await
+        {
+            if !missed.messages.is_empty() {
+                tail.extend(&missed);
+            }
+            if announced.messages.is_empty() {
+                return;
+            }
         }
+        tail.extend(&announced);
+    }
+
+    /// What a topic has after a place: read once here instead of by every viewer. `None` when the place is lost or the
+    /// topic is away; viewers then find out for themselves.
+    async fn missed(&self, topic: &TopicName, newest: Position) -> Option<Announcement> {
+        let messages = self.topics.after(topic, &newest, CATCH_UP).await.ok()?.ok()?;
+        Some(Announcement { topic: topic.clone(), epoch: newest.epoch, messages: messages.into() })
     }
 }
 
 async fn listen(hub: Arc<Hub>, mut announcements: broadcast::Receiver<Announcement>) {
     loop {
         match announcements.recv().await {
-            Ok(announced) => hub.take(&announced),
-            // The next announcement does not follow the last one taken: the tail begins anew, viewers read the topic.
+            Ok(announced) => hub.take(announced).await,
+            // The next announcement does not follow the last one taken: what is between is read from the topic.
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "the hub lagged behind the topics and catches up");
             }

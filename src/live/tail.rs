@@ -28,6 +28,12 @@ struct Frames {
     frames: VecDeque<Arc<Frame>>,
 }
 
+impl Frames {
+    fn newest(&self) -> Option<Position> {
+        Some(Position { epoch: self.epoch.clone()?, offset: self.frames.back()?.offset })
+    }
+}
+
 /// What the tail has for a viewer.
 #[derive(Debug)]
 pub(super) enum Newer {
@@ -58,28 +64,44 @@ impl Tail {
         self.changed.subscribe()
     }
 
-    /// Takes what was announced.
+    /// Takes what was announced, as far as it is new.
     pub(super) fn extend(&self, announced: &Announcement) {
-        let new = announced.messages.iter().map(|message| {
-            let bytes = sse::message(message, &announced.epoch);
-            Arc::new(Frame { offset: message.offset, at: message.at, bytes })
-        });
         let mut tail = self.frames.write().unwrap_or_else(PoisonError::into_inner);
-        let follows = tail.epoch.as_ref() == Some(&announced.epoch)
-            && match (tail.frames.back(), announced.messages.first()) {
-                (Some(last), Some(first)) => first.offset == last.offset + 1,
-                _ => false,
-            };
+        let known = tail.newest().filter(|newest| newest.epoch == announced.epoch).map(|newest| newest.offset);
+        let new: Vec<_> =
+            announced.messages.iter().filter(|message| known.is_none_or(|known| message.offset > known)).collect();
+        let follows = match (known, new.first()) {
+            (Some(known), Some(first)) => first.offset == known + 1,
+            // Nothing new of a life that is known: all of it was read before.
+            (Some(_), None) => !announced.messages.is_empty(),
+            (None, _) => false,
+        };
         if !follows {
             // Something was missed: viewers find that out by their offsets and read the topic.
             tail.frames.clear();
             tail.epoch = Some(announced.epoch.clone());
         }
-        tail.frames.extend(new);
+        for message in new {
+            let bytes = sse::message(message, &announced.epoch);
+            tail.frames.push_back(Arc::new(Frame { offset: message.offset, at: message.at, bytes }));
+        }
         let excess = tail.frames.len().saturating_sub(self.kept);
         tail.frames.drain(..excess);
         drop(tail);
         self.changed.send_replace(());
+    }
+
+    /// The place after its newest message, if it has any.
+    pub(super) fn newest(&self) -> Option<Position> {
+        self.frames.read().unwrap_or_else(PoisonError::into_inner).newest()
+    }
+
+    /// Whether what was announced follows what is here without a gap. "Look again" never does.
+    pub(super) fn is_followed_by(&self, announced: &Announcement) -> bool {
+        match (self.newest(), announced.messages.first()) {
+            (Some(newest), Some(first)) => newest.epoch == announced.epoch && first.offset <= newest.offset + 1,
+            _ => false,
+        }
     }
 
     /// At most `limit` messages right after a position.
@@ -145,6 +167,17 @@ mod tests {
         tail.extend(&announce("e2", 1..=1));
         assert_eq!(after(&tail, "e1:7", 9), None);
         assert_eq!(after(&tail, "e2:0", 9), Some(vec![1]));
+    }
+
+    #[test]
+    fn what_is_told_twice_is_taken_once() {
+        let tail = Tail::new(usize::MAX);
+        tail.extend(&announce("e1", 1..=5));
+        tail.extend(&announce("e1", 3..=4));
+        assert_eq!(after(&tail, "e1:0", 9), Some(vec![1, 2, 3, 4, 5]));
+        tail.extend(&announce("e1", 4..=7));
+        assert_eq!(after(&tail, "e1:0", 9), Some(vec![1, 2, 3, 4, 5, 6, 7]));
+        assert!(tail.is_followed_by(&announce("e1", 8..=8)) && !tail.is_followed_by(&announce("e1", 9..=9)));
     }
 
     #[test]

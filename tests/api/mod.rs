@@ -9,6 +9,7 @@ mod jobs;
 mod limits;
 mod operations;
 mod page;
+mod rebuild;
 mod scores;
 mod updates;
 mod users;

@@ -4,13 +4,11 @@ use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use scorewire_core::settings::Overrides;
 use serde_json::{Value, json};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection, Executor};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
 use super::{refused, text};
-use crate::support::{TestApp, eventually, within};
+use crate::support::{Books, LedgerConnection, TestApp, eventually, within};
 
 /// So long that a test which waits for its end fails.
 const FOR_EVER: &str = "wait=3000";
@@ -38,16 +36,13 @@ async fn body(answer: Response) -> Value {
     answer.json().await.expect("JSON")
 }
 
-/// Keeps the worker from deciding anything until dropped.
-async fn hold_ledger(app: &TestApp) -> SqliteConnection {
-    let options = SqliteConnectOptions::new().filename(app.data_dir().join("ledger.db"));
-    let mut connection = options.connect().await.expect("the ledger's file");
-    connection.execute("BEGIN EXCLUSIVE").await.expect("the lock");
-    connection
+/// Keeps the worker from deciding anything until closed.
+async fn hold_ledger(app: &TestApp) -> LedgerConnection {
+    LedgerConnection::to(&app.storage).await.hold().await
 }
 
-async fn let_go(connection: SqliteConnection) {
-    connection.close().await.expect("the lock goes");
+async fn let_go(held: LedgerConnection) {
+    held.close().await;
 }
 
 async fn waiting(app: &TestApp, count: i64) {
@@ -93,16 +88,14 @@ async fn an_update_that_is_given_up_on_is_a_result() {
         settings.retry_base = Some("10ms".parse().expect("a span"));
     })
     .await;
-    let options = SqliteConnectOptions::new().filename(app.data_dir().join("ledger.db"));
-    let mut ledger = options.connect().await.expect("the ledger's file");
-    let poison = "CREATE TRIGGER poison BEFORE INSERT ON updates BEGIN SELECT RAISE(ABORT, 'poisoned'); END";
-    ledger.execute(poison).await.expect("a trigger");
-    let answer = submit(&app, FOR_EVER).await;
+    Books::of(&app.settings).refuse_user_13().await;
+    app.add_user(13).await;
+    let waiting = request(&app, 13, 10).header("Prefer", FOR_EVER).send();
+    let answer = within("an answer", waiting).await.expect("an answer");
     assert_eq!(answer.status(), StatusCode::OK);
     let result = body(answer).await;
     assert_eq!((&result["status"], &result["attempts"]), (&json!("failed"), &json!(2)));
     assert!(result["detail"].as_str().is_some_and(|why| why.contains("poisoned")), "{result}");
-    let_go(ledger).await;
     app.finish().await;
 }
 

@@ -41,6 +41,7 @@ suite! {
         standings_are_read_in_pages_by_user_id,
         a_new_user_stands_with_nothing,
         updates_are_forgotten_oldest_first_in_chunks_and_standings_stay,
+        scores_that_recorded_updates_do_not_add_up_to_are_named,
         a_probe_changes_nothing,
     }
 }
@@ -294,6 +295,26 @@ async fn updates_are_forgotten_oldest_first_in_chunks_and_standings_stay(books: 
     assert_eq!(books.forget_updates(end, 100).await.expect("forgotten"), 3);
     assert_eq!(books.forget_updates(end, 100).await.expect("forgotten"), 0);
     assert_eq!(standing(books, 1).await, (5, 6));
+}
+
+async fn scores_that_recorded_updates_do_not_add_up_to_are_named(books: &dyn Books) {
+    for id in 1..=3 {
+        add(books, id).await;
+    }
+    apply(books, &[update("a", 1, 5), update("b", 1, -7), update("c", 2, 9), update("d", 404, 3)]).await;
+    assert_eq!(books.unexplained(&BoardId::main()).await.expect("added up"), []);
+    let forgotten = books.forget_updates(Micros(i64::MAX), 2).await.expect("forgotten");
+    assert_eq!(forgotten, 2);
+    apply(books, &[update("e", 1, 1), update("f", 2, 1), update("g", 3, 1)]).await;
+    let unexplained = books.unexplained(&BoardId::main()).await.expect("added up");
+    assert!(!unexplained.is_empty(), "two updates are missing");
+    for named in unexplained {
+        let (score, _) = standing(books, named.user.get()).await;
+        assert_eq!(named.score, score);
+        assert_ne!(named.recorded, score);
+        assert_eq!(named.user_since, Micros(1_600_000_000_000_000));
+    }
+    assert_eq!(books.unexplained(&BoardId::new("other")).await.expect("added up"), []);
 }
 
 async fn a_probe_changes_nothing(books: &dyn Books) {

@@ -66,6 +66,11 @@ impl Storage {
         Self { dir, shared: None }
     }
 
+    /// The URL of the database, if there is one.
+    pub(crate) fn database(&self) -> Option<&str> {
+        self.shared.as_ref().map(|shared| shared.database.as_str())
+    }
+
     /// Settings that lead to it.
     pub(crate) fn overrides(&self) -> Overrides {
         let data_dir = Some(self.dir.path().join("data"));

@@ -2,12 +2,14 @@
 
 mod app;
 mod deployment;
+mod ledger;
 mod poison;
 mod process;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
 pub(crate) use deployment::{Deployment, Storage};
+pub(crate) use ledger::LedgerConnection;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command};
 pub(crate) use stream::{SseEvent, Stream};

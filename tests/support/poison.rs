@@ -1,10 +1,11 @@
-//! A ledger that refuses one user's updates: stands in for a row that violates what the code did not foresee.
+//! A ledger changed behind its server's back: one that refuses a user's updates stands in for a row that violates what
+//! the code did not foresee.
 
 use std::path::{Path, PathBuf};
 
 use scorewire_core::settings::Settings;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use sqlx::{Connection, Executor, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// The ledger behind a server's back.
 pub(crate) enum Books {
@@ -38,17 +39,23 @@ impl Books {
         self.change("DROP TRIGGER poison", "ALTER TABLE updates DROP CONSTRAINT poisoned").await;
     }
 
-    async fn change(&self, in_file: &'static str, in_database: &'static str) {
+    /// Sets a user's score, as nothing but a hand in the database would.
+    pub(crate) async fn tamper_with_user(&self, id: i64, score: i64) {
+        let set = format!("UPDATE standings SET score = {score} WHERE user_id = {id}");
+        self.change(&set, &set).await;
+    }
+
+    async fn change(&self, in_file: &str, in_database: &str) {
         match self {
             Self::File(path) => {
                 let options = SqliteConnectOptions::new().filename(path);
                 let ledger = SqlitePool::connect_with(options).await.expect("the ledger's file");
-                ledger.execute(in_file).await.expect("changed");
+                ledger.execute(AssertSqlSafe(in_file.to_owned())).await.expect("changed");
                 ledger.close().await;
             }
             Self::Database(url) => {
                 let mut ledger = PgConnection::connect(url).await.expect("the ledger's database");
-                ledger.execute(in_database).await.expect("changed");
+                ledger.execute(AssertSqlSafe(in_database.to_owned())).await.expect("changed");
                 ledger.close().await.expect("closed");
             }
         }

@@ -49,6 +49,19 @@ pub struct UpdateRecord {
     pub attempts: u32,
 }
 
+/// A score that the recorded updates alone do not add up to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unexplained {
+    /// Whose.
+    pub user: UserId,
+    /// The score.
+    pub score: i64,
+    /// The sum of the applied updates that are still recorded.
+    pub recorded: i64,
+    /// Since when there can be updates: of a user that is older than the retention some may be forgotten.
+    pub user_since: Micros,
+}
+
 /// Applies updates and remembers them.
 ///
 /// Obligations: an update id is applied at most once, ever, whoever calls and however often; a batch is one
@@ -69,6 +82,9 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<NamedStanding>, PortError>;
     /// Deletes at most `limit` records decided before this time; standings stay. Says how many went.
     async fn forget_updates(&self, before: Micros, limit: usize) -> Result<u64, PortError>;
+    /// Standings of a board whose score is not the sum of the applied updates that are still recorded. Reads
+    /// everything: for a person who checks, not for a schedule.
+    async fn unexplained(&self, board: &BoardId) -> Result<Vec<Unexplained>, PortError>;
     /// Fails when the ledger can not take a write now.
     async fn probe(&self) -> Result<(), PortError>;
 }

@@ -16,7 +16,7 @@ pub use clock::{Clock, SystemClock};
 pub use error::{FailureKind, PortError};
 pub use job_inspector::{CursorError, JobCursor, JobInspector, JobPage, JobRecord, JobState};
 pub use leases::Leases;
-pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, UpdateRecord, UserCreation};
+pub use ledger::{AppliedBatch, Ledger, NewUser, Roster, Unexplained, UpdateRecord, UserCreation};
 pub use queue::{
     Acceptance, DeadLetter, JobKind, NewUpdate, Queue, QueueStats, QueuedState, QueuedUpdate, UpdateIdentity,
 };

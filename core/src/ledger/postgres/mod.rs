@@ -26,7 +26,7 @@ pub use self::schema::SchemaError;
 use self::error::{failed, no_answer};
 use self::statements as sql;
 use crate::domain::{BoardId, Micros, NamedStanding, ScoreUpdate, UpdateId, User, UserId};
-use crate::ports::{AppliedBatch, Clock, Ledger, NewUser, PortError, Roster, UpdateRecord, UserCreation};
+use crate::ports::{AppliedBatch, Clock, Ledger, NewUser, PortError, Roster, Unexplained, UpdateRecord, UserCreation};
 
 /// What a whole operation may take beyond one statement's time limit before its connection is given up.
 const GRACE: Duration = Duration::from_secs(5);
@@ -168,6 +168,12 @@ impl Ledger for PostgresLedger {
         let mut connection = self.acquire(OPERATION).await?;
         let waited = self.patiently(records::standings(OPERATION, &mut connection, board, after, limit)).await;
         settle(OPERATION, connection, waited)
+    }
+
+    async fn unexplained(&self, board: &BoardId) -> Result<Vec<Unexplained>, PortError> {
+        // As long as it takes: this reads all of the ledger.
+        let mut connection = self.acquire(records::ADD_UP).await?;
+        records::unexplained(&mut connection, board).await
     }
 
     async fn forget_updates(&self, before: Micros, limit: usize) -> Result<u64, PortError> {

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use super::error::failed;
 use super::{rows, statements as sql};
 use crate::domain::{BoardId, Micros, NamedStanding, UpdateId, UserId};
-use crate::ports::{PortError, UpdateRecord};
+use crate::ports::{PortError, Unexplained, UpdateRecord};
 
 pub(super) async fn find_update(
     operation: &'static str,
@@ -34,6 +34,21 @@ pub(super) async fn standings(
         .await
         .map_err(&error)?;
     found.iter().map(|row| rows::named_standing(board, row).map_err(&error)).collect()
+}
+
+pub(super) const ADD_UP: &str = "add up recorded updates";
+
+/// Without the limits that keep the pool's other statements short.
+pub(super) async fn unexplained(connection: &mut PgConnection, board: &BoardId) -> Result<Vec<Unexplained>, PortError> {
+    let error = failed(ADD_UP);
+    let mut tx = connection.begin().await.map_err(&error)?;
+    sqlx::raw_sql("SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on")
+        .execute(&mut *tx)
+        .await
+        .map_err(&error)?;
+    let found = sqlx::query(sql::UNEXPLAINED).bind(board.as_str()).fetch_all(&mut *tx).await.map_err(&error)?;
+    tx.rollback().await.map_err(&error)?;
+    found.iter().map(|row| rows::unexplained(row).map_err(&error)).collect()
 }
 
 pub(super) async fn forget_updates(

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use crate::domain::{
     BoardId, Micros, NamedStanding, Outcome, Rejection, RequestId, Standing, Subject, UpdateId, User, UserId, UserName,
 };
-use crate::ports::UpdateRecord;
+use crate::ports::{Unexplained, UpdateRecord};
 
 pub(super) fn user_id(value: i64) -> Result<UserId, sqlx::Error> {
     UserId::parse(value).map_err(|e| sqlx::Error::Decode(e.into()))
@@ -54,5 +54,14 @@ pub(super) fn update_record(id: &UpdateId, row: &PgRow) -> Result<UpdateRecord, 
         submitter: Subject::new(row.try_get::<String, _>("submitter")?),
         request: RequestId::new(row.try_get::<String, _>("request_id")?),
         attempts: u32::try_from(row.try_get::<i64, _>("attempts")?).map_err(|e| sqlx::Error::Decode(e.into()))?,
+    })
+}
+
+pub(super) fn unexplained(row: &PgRow) -> Result<Unexplained, sqlx::Error> {
+    Ok(Unexplained {
+        user: user_id(row.try_get("user_id")?)?,
+        score: row.try_get("score")?,
+        recorded: row.try_get("recorded")?,
+        user_since: Micros(row.try_get("created_at")?),
     })
 }

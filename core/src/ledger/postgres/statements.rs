@@ -109,8 +109,20 @@ pub(super) const PROBE: &str = "SELECT id FROM boards WHERE name = 'main' FOR NO
 pub(super) const APPLIED_MIGRATIONS: &str =
     "SELECT version, checksum, success FROM scorewire_migrations ORDER BY version";
 
+/// Scores that the recorded updates do not add up to.
+pub(super) const UNEXPLAINED: &str = "
+SELECT s.user_id, s.score, coalesce(sum(u.amount), 0)::BIGINT AS recorded, p.created_at
+FROM standings s
+JOIN boards b ON b.id = s.board_id
+JOIN users p ON p.id = s.user_id
+LEFT JOIN updates u ON u.board_id = s.board_id AND u.user_id = s.user_id AND u.rejection IS NULL
+WHERE b.name = $1
+GROUP BY s.user_id, s.score, p.created_at
+HAVING s.score <> coalesce(sum(u.amount), 0)
+ORDER BY s.user_id";
+
 /// All of them, for the test that prepares each on a real database.
-pub const ALL: [&str; 16] = [
+pub const ALL: [&str; 17] = [
     BOARD_IDS,
     CLAIM_UPDATES,
     START_STANDINGS,
@@ -121,6 +133,7 @@ pub const ALL: [&str; 16] = [
     FIND_UPDATE,
     STANDINGS,
     FORGET_UPDATES,
+    UNEXPLAINED,
     FIND_USER,
     USERS,
     TAKE_USER_ID,

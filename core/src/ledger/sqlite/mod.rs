@@ -18,7 +18,9 @@ use crate::domain::{
     BoardId, Micros, NamedStanding, Outcome, Rejection, RequestId, ScoreUpdate, Standing, Subject, UpdateId, User,
     UserId, UserName,
 };
-use crate::ports::{AppliedBatch, Clock, FailureKind, Ledger, NewUser, PortError, Roster, UpdateRecord, UserCreation};
+use crate::ports::{
+    AppliedBatch, Clock, FailureKind, Ledger, NewUser, PortError, Roster, Unexplained, UpdateRecord, UserCreation,
+};
 use crate::sqlite::{OpenError, SqliteFile, failed};
 
 const BEGIN: &str = "BEGIN IMMEDIATE";
@@ -85,6 +87,13 @@ impl Ledger for SqliteLedger {
             .await
             .map_err(failed(OPERATION))?;
         rows.iter().map(|row| named_standing(board, row).map_err(failed(OPERATION))).collect()
+    }
+
+    async fn unexplained(&self, board: &BoardId) -> Result<Vec<Unexplained>, PortError> {
+        let error = failed("add up recorded updates");
+        let rows =
+            sqlx::query(sql::UNEXPLAINED).bind(board.as_str()).fetch_all(&self.file.readers).await.map_err(&error)?;
+        rows.iter().map(|row| unexplained(row).map_err(&error)).collect()
     }
 
     async fn forget_updates(&self, before: Micros, limit: usize) -> Result<u64, PortError> {
@@ -223,4 +232,13 @@ fn update_record(id: &UpdateId, row: &SqliteRow) -> Result<Option<UpdateRecord>,
 
 fn unknown(operation: &'static str) -> PortError {
     PortError::new(operation, FailureKind::Corrupt, "the recorded rejection is unknown to this version")
+}
+
+fn unexplained(row: &SqliteRow) -> Result<Unexplained, sqlx::Error> {
+    Ok(Unexplained {
+        user: user_id(row.try_get("user_id")?)?,
+        score: row.try_get("score")?,
+        recorded: row.try_get("recorded")?,
+        user_since: Micros(row.try_get("created_at")?),
+    })
 }

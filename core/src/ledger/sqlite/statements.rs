@@ -63,8 +63,20 @@ INSERT INTO users (id, name, created_at) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO
 /// Takes the write lock and reads through the schema.
 pub(super) const PROBE: &str = "SELECT count(*) FROM boards";
 
+/// Scores that the recorded updates do not add up to.
+pub(super) const UNEXPLAINED: &str = "
+SELECT s.user_id, s.score, coalesce(sum(u.amount), 0) AS recorded, p.created_at
+FROM standings s
+JOIN boards b ON b.id = s.board_id
+JOIN users p ON p.id = s.user_id
+LEFT JOIN updates u ON u.board_id = s.board_id AND u.user_id = s.user_id AND u.rejection IS NULL
+WHERE b.name = ?1
+GROUP BY s.user_id, s.score, p.created_at
+HAVING s.score <> coalesce(sum(u.amount), 0)
+ORDER BY s.user_id";
+
 /// All of them, for the test that prepares each on a real database.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 13] = [
     KNOWN_UPDATES,
     BOARD_ID,
     HOLDERS,
@@ -73,6 +85,7 @@ pub const ALL: [&str; 12] = [
     FIND_UPDATE,
     STANDINGS,
     FORGET_UPDATES,
+    UNEXPLAINED,
     FIND_USER,
     USERS,
     TAKE_USER_ID,
