@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run demo up check lint test audit bench
+.PHONY: help run demo up check lint test faults audit bench
 
 # More flags for `make run`, e.g. ARGS="--listen 0.0.0.0:8080".
 ARGS ?=
@@ -37,6 +37,11 @@ test: ## All tests; installs the Chromium, Redis, PostgreSQL and docker-compose 
 		echo "1 skipped: set SCOREWIRE_MATCH_DATA to a StatsBomb event file to replay a recorded match"; \
 	fi
 
+# SCOREWIRE_FAULT_SEEDS=3..5 runs other seeds than the twenty, SCOREWIRE_FAULT_FSYNC=everysec another Redis.
+faults: ## The experiments of docs/RELIABILITY.md over a fleet of processes, at full counts (takes half an hour)
+	./scripts/install-test-tools.sh
+	SCOREWIRE_FAULTS=full cargo test --test scorewire fleet:: -- --nocapture --test-threads=1
+
 audit: ## Licences, bans and unused dependencies (compiles its tools first, which takes minutes)
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
 	cargo machete --version >/dev/null 2>&1 || cargo install --locked cargo-machete
@@ -44,5 +49,7 @@ audit: ## Licences, bans and unused dependencies (compiles its tools first, whic
 	cargo machete
 
 bench: ## Measure throughput and latency beside their floors; writes docs/BENCHMARKS.md
-	cargo build --release --package scorewire --package scorewire-bench
-	target/release/scorewire-bench all --server target/release/scorewire --report docs/BENCHMARKS.md
+	./scripts/install-test-tools.sh
+	cargo build --release --package scorewire --package scorewire-workers --package scorewire-bench
+	target/release/scorewire-bench all --server target/release/scorewire --worker target/release/scorewire-worker \
+		--report docs/BENCHMARKS.md

@@ -4,6 +4,7 @@
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
 //! - `cli`: the command line
+//! - `fleet`: many processes on Redis and PostgreSQL, all of which are killed
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
 //! - `doctor`: unsafe servers and files, and what the command says of them
@@ -18,9 +19,9 @@ mod cli;
 mod contracts;
 mod doctor;
 mod faults;
+mod fleet;
 mod house_rules;
 mod live;
-#[expect(dead_code, reason = "stopping it is for the adapter's own tests")]
 #[path = "../core/tests/support/postgres.rs"]
 mod postgres_server;
 #[path = "../core/tests/support/redis.rs"]

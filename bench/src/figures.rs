@@ -1,5 +1,6 @@
 //! Figures of several rounds: a median with its range, and whether it meets its aim.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// What a figure should be.
@@ -23,7 +24,7 @@ impl Aim {
 /// One line of a table: a figure's value in every round.
 #[derive(Clone, Debug)]
 pub(crate) struct Figure {
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) decimals: usize,
     pub(crate) rounds: Vec<f64>,
     pub(crate) aim: Option<Aim>,
@@ -32,15 +33,19 @@ pub(crate) struct Figure {
 /// A heading, what was done, and its figures.
 #[derive(Clone, Debug)]
 pub(crate) struct Section {
-    pub(crate) title: &'static str,
+    pub(crate) title: Cow<'static, str>,
     pub(crate) method: String,
     pub(crate) figures: Vec<Figure>,
 }
 
 impl Figure {
     /// A figure without an aim.
-    pub(crate) fn new(name: &'static str, decimals: usize, rounds: impl IntoIterator<Item = f64>) -> Self {
-        Self { name, decimals, rounds: rounds.into_iter().collect(), aim: None }
+    pub(crate) fn new(
+        name: impl Into<Cow<'static, str>>,
+        decimals: usize,
+        rounds: impl IntoIterator<Item = f64>,
+    ) -> Self {
+        Self { name: name.into(), decimals, rounds: rounds.into_iter().collect(), aim: None }
     }
 
     pub(crate) fn aiming(self, aim: Aim) -> Self {

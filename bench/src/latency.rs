@@ -1,6 +1,7 @@
 //! Time from sending an update to a viewer reading it, on a server that has little to do.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -11,12 +12,12 @@ use tokio::time::MissedTickBehavior;
 use crate::Plan;
 use crate::figures::{Aim, Figure, Section, quantile};
 use crate::floor_sqlite::BareSqlite;
+use crate::load::{FIRST_USER, USERS, create_users};
 use crate::process::{Scorewire, WorkDir};
 use crate::viewer::Viewer;
 use crate::wire::{Connection, Poster};
-use crate::writes::{FIRST_USER, USERS, create_users};
 
-const PER_SECOND: usize = 50;
+pub(crate) const PER_SECOND: usize = 50;
 /// Enough that none is ever waited for.
 const CONNECTIONS: usize = 8;
 const FLOOR_SAMPLES: usize = 200;
@@ -26,18 +27,17 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<Section> {
     let server = Scorewire::start(plan, "latency").await?;
     let floor_dir = WorkDir::create(plan, "floor")?;
     let mut floor = BareSqlite::create(floor_dir.path()).await?;
-    create_users(&server).await?;
+    create_users(server.address(), &server.token).await?;
     tokio::time::sleep(SETTLE).await;
     let (mut rounds, mut floors) = (Vec::new(), Vec::new());
     for _ in 0..plan.latency_rounds {
         floors.push(floor_round(&mut floor).await?);
-        rounds.push(round(&server, plan.latency_seconds * PER_SECOND).await?);
+        rounds.push(round(server.address(), &server.token, plan.latency_seconds).await?);
     }
     server.stop().await?;
-    let of = |rounds: &[Vec<f64>], share: f64| rounds.iter().map(|r| quantile(r, share)).collect::<Vec<_>>();
     let ratio = rounds.iter().zip(&floors).map(|(round, floor)| quantile(round, 0.5) / quantile(floor, 0.5));
     Ok(Section {
-        title: "Latency",
+        title: "Latency".into(),
         method: format!(
             "{PER_SECOND} updates a second for {} s on an otherwise idle server, {} rounds, sent on schedule whether or \
              not earlier ones have arrived; from right before the POST is sent to the `update` event being read by a \
@@ -45,16 +45,29 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<Section> {
              one after the other (one to accept, one to apply).",
             plan.latency_seconds, plan.latency_rounds
         ),
-        figures: vec![
-            Figure::new("p50, ms", 2, of(&rounds, 0.5)).aiming(Aim::AtMost(5.0)),
-            Figure::new("p90, ms", 2, of(&rounds, 0.9)),
-            Figure::new("p99, ms", 2, of(&rounds, 0.99)),
-            Figure::new("max, ms", 2, of(&rounds, 1.0)),
-            Figure::new("floor: two durable commits, p50, ms", 2, of(&floors, 0.5)),
-            Figure::new("floor: two durable commits, p99, ms", 2, of(&floors, 0.99)),
-            Figure::new("p50 ÷ floor p50", 2, ratio),
-        ],
+        figures: figures(&rounds, None)
+            .into_iter()
+            .chain([
+                Figure::new("floor: two durable commits, p50, ms", 2, of(&floors, 0.5)),
+                Figure::new("floor: two durable commits, p99, ms", 2, of(&floors, 0.99)),
+                Figure::new("p50 ÷ floor p50", 2, ratio),
+            ])
+            .collect(),
     })
+}
+
+/// How long updates took, of rounds of sorted milliseconds.
+pub(crate) fn figures(rounds: &[Vec<f64>], p99: Option<Aim>) -> Vec<Figure> {
+    vec![
+        Figure::new("p50, ms", 2, of(rounds, 0.5)).aiming(Aim::AtMost(5.0)),
+        Figure::new("p90, ms", 2, of(rounds, 0.9)),
+        Figure { aim: p99, ..Figure::new("p99, ms", 2, of(rounds, 0.99)) },
+        Figure::new("max, ms", 2, of(rounds, 1.0)),
+    ]
+}
+
+fn of(rounds: &[Vec<f64>], share: f64) -> Vec<f64> {
+    rounds.iter().map(|round| quantile(round, share)).collect()
 }
 
 fn schedule() -> tokio::time::Interval {
@@ -77,16 +90,17 @@ async fn floor_round(floor: &mut BareSqlite) -> anyhow::Result<Vec<f64>> {
     Ok(samples)
 }
 
-/// Sorted milliseconds.
-async fn round(server: &Scorewire, updates: usize) -> anyhow::Result<Vec<f64>> {
-    let mut viewer = Viewer::open(server.address()).await?;
+/// Posts for so many seconds; returns sorted milliseconds.
+pub(crate) async fn round(address: SocketAddr, token: &str, seconds: usize) -> anyhow::Result<Vec<f64>> {
+    let updates = seconds * PER_SECOND;
+    let mut viewer = Viewer::open(address).await?;
     let mut posting = JoinSet::new();
     let mut senders = Vec::new();
     for _ in 0..CONNECTIONS {
         let (sender, mut users) = mpsc::unbounded_channel::<usize>();
         senders.push(sender);
-        let mut connection = Connection::open(server.address()).await?;
-        let poster = Poster::new("/scores/update", &server.token);
+        let mut connection = Connection::open(address).await?;
+        let poster = Poster::new("/scores/update", token);
         posting.spawn(async move {
             let mut request = Vec::new();
             while let Some(user) = users.recv().await {

@@ -2,18 +2,25 @@
 //!
 //! - [`process`]: starts the servers measured, and reads what they use
 //! - [`wire`], [`viewer`]: a load generator cheap enough not to be what is measured
-//! - [`writes`], [`latency`], [`reads`], [`memory`]: the measurements
-//! - [`floor_sqlite`], [`floor_server`]: what they are compared with
+//! - [`servers`], [`fleet`]: a Redis, a PostgreSQL and the processes that share them
+//! - [`load`]: posts updates and checks what became of them
+//! - [`writes`], [`latency`], [`reads`], [`memory`], [`fleet_writes`]: the measurements
+//! - [`floor_sqlite`], [`floor_server`], [`floor_pipeline`]: what they are compared with
 //! - [`figures`], [`report`]: medians, tables and docs/BENCHMARKS.md
 
 mod figures;
+mod fleet;
+mod fleet_writes;
+mod floor_pipeline;
 mod floor_server;
 mod floor_sqlite;
 mod latency;
+mod load;
 mod memory;
 mod process;
 mod reads;
 mod report;
+mod servers;
 mod viewer;
 mod wire;
 mod writes;
@@ -51,6 +58,8 @@ enum Command {
     Reads(Plan),
     /// Memory of an idle server
     Memory(Plan),
+    /// Updates per second and latency of processes that share Redis and PostgreSQL, beside the pipeline without HTTP
+    Fleet(Plan),
     /// A bare hyper server: the floor of `reads`
     #[command(hide = true)]
     FloorServer(floor_server::FloorArgs),
@@ -86,6 +95,21 @@ struct Plan {
     /// Seconds of each half of a round of `reads`
     #[arg(long, default_value_t = 5)]
     read_seconds: u64,
+    /// The worker binary of `fleet`
+    #[arg(long, value_name = "FILE", default_value = "target/release/scorewire-worker")]
+    worker: PathBuf,
+    /// API processes of `fleet`
+    #[arg(long, default_value_t = 1)]
+    apis: usize,
+    /// Worker processes of `fleet`
+    #[arg(long, default_value_t = 1)]
+    workers: usize,
+    /// Keep-alive connections of `fleet`
+    #[arg(long, default_value_t = 256)]
+    fleet_connections: usize,
+    /// Updates in a round of `fleet`
+    #[arg(long, default_value_t = 60_000)]
+    fleet_updates: usize,
 }
 
 fn main() -> ExitCode {
@@ -112,12 +136,14 @@ fn run(command: Command) -> anyhow::Result<()> {
                 sections.extend(writes::measure(plan).await?);
                 sections.push(latency::measure(plan).await?);
                 sections.push(reads::measure(plan).await?);
+                sections.extend(fleet_writes::measure(plan).await?);
                 sections
             }
             Command::Writes(plan) => writes::measure(plan).await?,
             Command::Latency(plan) => vec![latency::measure(plan).await?],
             Command::Reads(plan) => vec![reads::measure(plan).await?],
             Command::Memory(plan) => vec![memory::measure(plan).await?],
+            Command::Fleet(plan) => fleet_writes::measure(plan).await?,
             Command::FloorServer(_) => unreachable!("handled above"),
         };
         if let Command::All { plan, report } = &command {

@@ -23,7 +23,7 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<Section> {
     }
     let method =
         format!("A fresh server with its ten sample users, {} s after it is ready, {ROUNDS} starts.", SETTLE.as_secs());
-    Ok(Section { title: "Idle memory", method, figures })
+    Ok(Section { title: "Idle memory".into(), method, figures })
 }
 
 /// The three ways to count memory.

@@ -42,7 +42,7 @@ pub(crate) async fn measure(plan: &Plan) -> anyhow::Result<Section> {
     server.stop().await?;
     let each = |figure: fn(&(Half, Half)) -> f64| rounds.iter().map(figure).collect::<Vec<_>>();
     Ok(Section {
-        title: "Reads",
+        title: "Reads".into(),
         method: format!(
             "`GET {PATH}` over {} keep-alive connections, {} s each in turn, {} rounds. The floor is hyper alone in a \
              process of its own, answering the same bytes with the same content type, ETag and cache control, ready \

@@ -85,7 +85,8 @@ impl Viewer {
     }
 }
 
-fn update(event: &[u8]) -> Option<Seen> {
+/// Reads an update from its event, or from its data alone.
+pub(crate) fn update(event: &[u8]) -> Option<Seen> {
     // The last of each name: a user's name comes before them.
     let number = |name: &[u8]| {
         let at = memmem::rfind(event, name)? + name.len();

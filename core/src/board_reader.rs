@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::{BoardId, Event, Position, TopicName};
+use crate::domain::{BoardId, Event, Position, TopicName, UserId};
 use crate::ports::{Announcement, BoardRow, BoardSnapshot, FailureKind, PortError, Rankings, Topics};
 
 /// Pages remembered at most; snapshots are always remembered.
 const PAGES: usize = 256;
+/// How long rankings may take while there is an earlier answer to give.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Readers that may wait for an answer before others have to wait to ask.
 const WAITING: usize = 4_096;
 
@@ -88,15 +90,32 @@ impl BoardReader {
         offset: usize,
         limit: usize,
     ) -> Result<Read<Vec<BoardRow>>, Arc<PortError>> {
-        match self.memory.rankings.page(board, offset, limit).await {
+        let page = (board.clone(), offset, limit);
+        let asked = self.memory.rankings.page(board, offset, limit);
+        match patiently(asked, || self.memory.last_page(&page).is_some()).await {
             Ok(rows) => {
                 if self.crowd.is_some() {
-                    self.memory.remember_page((board.clone(), offset, limit), &rows);
+                    self.memory.remember_page(page, &rows);
                 }
                 Ok(current(rows))
             }
             Err(error) if error.kind == FailureKind::Unavailable => {
-                self.memory.last_page(&(board.clone(), offset, limit)).ok_or_else(|| Arc::new(error))
+                self.memory.last_page(&page).ok_or_else(|| Arc::new(error))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Where a user stands; while the rankings are away, as it was last read among others.
+    ///
+    /// # Errors
+    /// When the rankings can not be asked and no rows that were seen before hold the user.
+    pub async fn row(&self, board: &BoardId, user: UserId) -> Result<Read<Option<BoardRow>>, Arc<PortError>> {
+        let asked = self.memory.rankings.row(board, user);
+        match patiently(asked, || self.memory.last_row(board, user).is_some()).await {
+            Ok(row) => Ok(current(row)),
+            Err(error) if error.kind == FailureKind::Unavailable => {
+                self.memory.last_row(board, user).ok_or_else(|| Arc::new(error))
             }
             Err(error) => Err(error.into()),
         }
@@ -105,6 +124,20 @@ impl BoardReader {
 
 const fn current<T>(value: T) -> Read<T> {
     Read { value, stale: None }
+}
+
+/// Asks the rankings. A server that hangs is as good as away: when time is up and there is an earlier answer, that one is
+/// to be given; else the rankings may take what they take.
+async fn patiently<T>(
+    asked: impl Future<Output = Result<T, PortError>>,
+    answered_before: impl Fn() -> bool,
+) -> Result<T, PortError> {
+    let mut asked = std::pin::pin!(asked);
+    match tokio::time::timeout(PATIENCE, &mut asked).await {
+        Ok(answer) => answer,
+        Err(elapsed) if answered_before() => Err(PortError::new("read a board", FailureKind::Unavailable, elapsed)),
+        Err(_) => asked.await,
+    }
 }
 
 /// Asks for snapshots, one question at a time for all who wait.
@@ -142,14 +175,15 @@ async fn listen(memory: std::sync::Weak<Memory>, mut announcements: tokio::sync:
 
 impl Memory {
     async fn snapshot(&self, board: &BoardId) -> Shared {
-        match self.rankings.snapshot(board).await {
+        let last = || self.last().snapshots.get(board).cloned();
+        let answer = patiently(self.rankings.snapshot(board), || last().is_some()).await;
+        match answer {
             Ok(snapshot) => {
                 self.last().snapshots.insert(board.clone(), (snapshot.clone(), Instant::now()));
                 Ok(current(snapshot))
             }
             Err(error) if error.kind == FailureKind::Unavailable => {
-                let last = self.last().snapshots.get(board).cloned();
-                last.map(|(value, at)| Read { value, stale: Some(at.elapsed()) }).ok_or_else(|| Arc::new(error))
+                last().map(|(value, at)| Read { value, stale: Some(at.elapsed()) }).ok_or_else(|| Arc::new(error))
             }
             Err(error) => Err(error.into()),
         }
@@ -187,6 +221,22 @@ impl Memory {
         });
         let newest = seen.into_iter().chain(shown).max_by_key(|(_, at)| *at);
         newest.map(|(value, at)| Read { value, stale: Some(at.elapsed()) })
+    }
+
+    /// The user's row in what was last read of the board.
+    fn last_row(&self, board: &BoardId, user: UserId) -> Option<Read<Option<BoardRow>>> {
+        let last = self.last();
+        let shown = last.snapshots.get(board).and_then(|(snapshot, at)| {
+            let rows: Vec<BoardRow> = serde_json::from_str(&snapshot.top).ok()?;
+            Some((rows, *at))
+        });
+        let pages = last.pages.iter().filter(|((of, ..), _)| of == board).map(|(_, page)| page.clone());
+        let rows = pages.chain(shown).filter_map(|(rows, at)| {
+            let row = rows.into_iter().find(|row| row.user_id == user.get())?;
+            Some((row, at))
+        });
+        let (row, at) = rows.max_by_key(|(_, at)| *at)?;
+        Some(Read { value: Some(row), stale: Some(at.elapsed()) })
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {

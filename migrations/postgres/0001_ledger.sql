@@ -46,7 +46,7 @@ CREATE SEQUENCE update_batches;
 
 -- One row for every decided update, for as long as its key deduplicates.
 -- No reference to boards: each row would lock the board's row, and every worker writes here.
--- A row is claimed first and gets its outcome in the same transaction: half of each page is left free for that.
+-- A row is written once and never changed.
 CREATE TABLE updates (
     id          TEXT   COLLATE "C" PRIMARY KEY,
     board_id    BIGINT NOT NULL,
@@ -66,6 +66,6 @@ CREATE TABLE updates (
     -- Which transaction decided it: rows with one number came and went together.
     batch_id    BIGINT NOT NULL,
     CHECK (rejection IS NULL OR score IS NULL)
-) WITH (fillfactor = 50);
+);
 
 CREATE INDEX updates_decided_at ON updates (decided_at);

@@ -1,5 +1,7 @@
 //! Tokens: JWT with HS256 and nothing else.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -8,6 +10,7 @@ use scorewire_core::settings::Settings;
 use serde::{Deserialize, Serialize};
 
 use super::problem::{Kind, Problem};
+use super::verified::{Validity, Verified};
 
 /// The shortest secret HS256 may use (RFC 7518, 3.2).
 pub const SHORTEST_SECRET: usize = 32;
@@ -60,6 +63,9 @@ struct Claims {
     #[serde(default)]
     scope: String,
     exp: u64,
+    /// jsonwebtoken takes fractions of seconds here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     aud: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,6 +80,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
+    #[cfg(test)]
+    pub(super) fn nobody() -> Self {
+        Self { subject: Subject::new("nobody"), scopes: Vec::new() }
+    }
+
     pub(crate) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
     }
@@ -108,6 +119,7 @@ pub struct Tokens {
     validation: Validation,
     audience: Option<String>,
     issuer: Option<String>,
+    verified: Verified,
 }
 
 impl std::fmt::Debug for Tokens {
@@ -151,6 +163,7 @@ impl Tokens {
             validation,
             audience,
             issuer,
+            verified: Verified::default(),
         })
     }
 
@@ -163,6 +176,7 @@ impl Tokens {
             sub: subject.to_owned(),
             scope: scopes.iter().map(|s| s.word()).collect::<Vec<_>>().join(" "),
             exp: expires.duration_since(std::time::UNIX_EPOCH)?.as_secs(),
+            nbf: None,
             aud: self.audience.clone().map(Into::into),
             iss: self.issuer.clone(),
         };
@@ -170,7 +184,7 @@ impl Tokens {
     }
 
     /// Who sent a request with these headers.
-    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
+    pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             return Err(unauthorized("send a token: Authorization: Bearer <JWT>", false));
         };
@@ -181,6 +195,10 @@ impl Tokens {
         let Some(token) = token else {
             return Err(unauthorized("the Authorization header must read: Bearer <JWT>", true));
         };
+        let now = jsonwebtoken::get_current_timestamp();
+        if let Some(caller) = self.verified.find(token, now) {
+            return Ok(caller);
+        }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verify, &self.validation)
             .map_err(|error| unauthorized(reason(error.kind()), true))?
             .claims;
@@ -188,8 +206,17 @@ impl Tokens {
             return Err(unauthorized("the token's sub is 1 to 128 bytes without control characters", true));
         }
         let scopes = claims.scope.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
-        Ok(Caller { subject: Subject::new(claims.sub), scopes })
+        let caller = Arc::new(Caller { subject: Subject::new(claims.sub), scopes });
+        self.verified.remember(token, validity(claims.exp, claims.nbf, self.validation.leeway), &caller, now);
+        Ok(caller)
     }
+}
+
+/// When a token with these claims is valid; as jsonwebtoken decides it.
+fn validity(exp: u64, nbf: Option<f64>, leeway: u64) -> Validity {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; no time is before 1970")]
+    let nbf = nbf.unwrap_or_default().round() as u64;
+    Validity { from: nbf.saturating_sub(leeway), until: exp.saturating_add(leeway) }
 }
 
 fn unauthorized(detail: &str, presented: bool) -> Problem {

@@ -17,6 +17,7 @@ pub(crate) mod rebuild;
 mod routes;
 mod scores;
 mod users;
+mod verified;
 mod waiting;
 
 use std::net::IpAddr;
@@ -121,7 +122,7 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// Who sent it; fails without a valid token.
-    fn caller(&self) -> Result<Caller, Problem> {
+    fn caller(&self) -> Result<Arc<Caller>, Problem> {
         self.app.tokens.caller(self.headers)
     }
 

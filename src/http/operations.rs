@@ -1,11 +1,16 @@
 //! Probes, metrics, and what a problem's slug means.
 
+use std::time::Duration;
+
 use http::{HeaderValue, StatusCode, header};
-use scorewire_core::ports::JobKind;
+use scorewire_core::ports::{JobKind, PortError};
 use serde::Serialize;
 
 use super::problem::{Kind, Problem};
 use super::{App, Call, Response, json_response};
+
+/// Whoever asks for readiness usually gives up after a second, and takes the process out of service.
+const PATIENCE: Duration = Duration::from_millis(800);
 
 #[derive(Default, Serialize)]
 struct Status {
@@ -30,12 +35,12 @@ pub(super) fn live() -> Response {
 /// readers' last answers away, too.
 pub(super) async fn ready(app: &App) -> Response {
     let wiring = &app.wiring;
-    let (ledger, queue) = tokio::join!(wiring.ledger.probe(), wiring.queue.stats(JobKind::Scores));
+    let (ledger, queue) = tokio::join!(trouble(wiring.ledger.probe()), trouble(wiring.queue.stats(JobKind::Scores)));
     let mut status = Status {
         status: "ready",
         worker: app.health.as_ref().and_then(|health| health.check().err()),
-        ledger: ledger.err().map(|error| error.to_string()),
-        queue: queue.err().map(|error| error.to_string()),
+        ledger,
+        queue,
         server: app.hub_closing.is_cancelled().then_some("stopping"),
     };
     let troubled = status.worker.is_some() || status.ledger.is_some() || status.queue.is_some();
@@ -46,6 +51,14 @@ pub(super) async fn ready(app: &App) -> Response {
         (false, _) => "not ready",
     };
     json_response(if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, &status)
+}
+
+/// What is wrong with something that is asked, if anything; no answer in time is wrong, too.
+async fn trouble<T>(asked: impl Future<Output = Result<T, PortError>>) -> Option<String> {
+    match tokio::time::timeout(PATIENCE, asked).await {
+        Ok(answer) => answer.err().map(|error| error.to_string()),
+        Err(_) => Some(format!("gave no answer within {PATIENCE:?}")),
+    }
 }
 
 /// `GET /metrics`: OpenMetrics text.

@@ -1,6 +1,6 @@
 //! `/scores`: the board, its stream, updates and what became of them.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use scorewire_core::domain::{
@@ -46,10 +46,15 @@ pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem
         (serde_json::to_vec(&read.value).unwrap_or_default().into(), read.stale)
     };
     let mut response = conditional::respond(call.headers, body, super::JSON, REVALIDATE);
+    mark_stale(&mut response, stale);
+    Ok(response)
+}
+
+/// Says how long ago the answer was true, where that is not now.
+pub(super) fn mark_stale(response: &mut Response, stale: Option<Duration>) {
     if let Some(age) = stale {
         response.headers_mut().insert(STALE, HeaderValue::from(age.as_secs().max(1)));
     }
-    Ok(response)
 }
 
 #[derive(Default, Deserialize)]

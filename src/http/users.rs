@@ -99,7 +99,9 @@ pub(super) async fn find(app: &App, call: &Call<'_>) -> Result<Response, Problem
     let id = id.filter(|id| id.to_string() == call.parameter).ok_or_else(unknown)?;
     let user = app.wiring.roster.find_user(id).await?.ok_or_else(unknown)?;
     let board = BoardId::main();
-    let row = app.wiring.rankings.row(&board, id).await?;
-    let standings = row.map(|row| Standing { board, score: row.score, rank: row.rank }).into_iter().collect();
-    Ok(json_response(StatusCode::OK, &UserWithStandings { user: UserView::from(&user), standings }))
+    let read = app.wiring.boards.row(&board, id).await?;
+    let standings = read.value.map(|row| Standing { board, score: row.score, rank: row.rank }).into_iter().collect();
+    let mut response = json_response(StatusCode::OK, &UserWithStandings { user: UserView::from(&user), standings });
+    super::scores::mark_stale(&mut response, read.stale);
+    Ok(response)
 }

@@ -11,7 +11,7 @@ pub(crate) use app::{Scores, TestApp};
 pub(crate) use deployment::{Deployment, Storage};
 pub(crate) use ledger::LedgerConnection;
 pub(crate) use poison::Books;
-pub(crate) use process::{ServerProcess, command};
+pub(crate) use process::{ServerProcess, command, limited_command};
 pub(crate) use stream::{SseEvent, Stream};
 
 use std::future::Future;

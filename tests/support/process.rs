@@ -26,20 +26,28 @@ impl ServerProcess {
 
     /// Starts one that may refuse; returns what it said then.
     pub(crate) async fn try_start(mut command: Command) -> Result<Self, String> {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().expect("the server's binary runs");
-        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let first = within("the server to listen", lines.next_line()).await.expect("text");
-        let Some(url) = first.and_then(|line| Some(line.split_once(" listens on ")?.1.to_owned())) else {
+        command.stderr(Stdio::piped());
+        let (mut child, url) = listening(command).await;
+        let mut errors = child.stderr.take().expect("its errors");
+        let Some(url) = url else {
             let mut said = String::new();
-            child.stderr.take().expect("its errors").read_to_string(&mut said).await.expect("text");
+            errors.read_to_string(&mut said).await.expect("text");
             return Err(said);
         };
         // Keeps reading, so that it never blocks on its own output.
-        let mut errors = BufReader::new(child.stderr.take().expect("its errors")).lines();
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let mut errors = BufReader::new(errors).lines();
         tokio::spawn(async move { while let Ok(Some(_)) = errors.next_line().await {} });
-        Ok(Self { child, url: url.replace("localhost", "127.0.0.1") })
+        Ok(Self { child, url })
+    }
+
+    /// Starts one whose log goes to the end of a file.
+    pub(crate) async fn start_logging(mut command: Command, log: &Path) -> Self {
+        let file = std::fs::File::options().create(true).append(true).open(log).expect("a log");
+        command.stderr(file);
+        match listening(command).await {
+            (child, Some(url)) => Self { child, url },
+            (_, None) => panic!("the server did not start, see {}", log.display()),
+        }
     }
 
     /// Sends a signal.
@@ -70,14 +78,28 @@ impl ServerProcess {
     }
 }
 
+/// Starts a server and waits until it says where it listens, if it does.
+async fn listening(mut command: Command) -> (Child, Option<String>) {
+    command.stdout(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().expect("the server's binary runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+    let first = within("the server to listen", lines.next_line()).await.expect("text");
+    let url = first.and_then(|line| Some(line.split_once(" listens on ")?.1.replace("localhost", "127.0.0.1")));
+    // Keeps reading, so that it never blocks on its own output.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (child, url)
+}
+
 /// The server's command line, on a free port and without rate limits.
 pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scorewire"));
+    let mut command = limited_command(data_dir, arguments);
+    command.args(["--rate-limit-subject", "off", "--rate-limit-ip", "off"]);
     command
-        .arg("serve")
-        .args(["--listen", "127.0.0.1:0", "--rate-limit-subject", "off", "--rate-limit-ip", "off"])
-        .arg("--data-dir")
-        .arg(data_dir)
-        .args(arguments);
+}
+
+/// The server's command line, on a free port and with its default rate limits.
+pub(crate) fn limited_command(data_dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scorewire"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data_dir).args(arguments);
     command
 }

@@ -37,20 +37,22 @@ impl Stream {
 
     /// The next event; `None` when the stream ended in order.
     pub(crate) async fn next(&mut self) -> Option<SseEvent> {
-        within("an event", async {
-            loop {
-                while let Some(end) = self.buffer.find("\n\n") {
-                    let block = self.buffer[..end].to_owned();
-                    self.buffer.drain(..end + 2);
-                    if let Some(event) = self.read(&block) {
-                        return Some(event);
-                    }
+        within("an event", self.next_at_leisure()).await
+    }
+
+    /// The next event, however long it takes.
+    pub(crate) async fn next_at_leisure(&mut self) -> Option<SseEvent> {
+        loop {
+            while let Some(end) = self.buffer.find("\n\n") {
+                let block = self.buffer[..end].to_owned();
+                self.buffer.drain(..end + 2);
+                if let Some(event) = self.read(&block) {
+                    return Some(event);
                 }
-                let chunk = self.response.chunk().await.expect("the stream does not break off")?;
-                self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
             }
-        })
-        .await
+            let chunk = self.response.chunk().await.expect("the stream does not break off")?;
+            self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+        }
     }
 
     /// The next event, which must be of this kind.

@@ -29,7 +29,16 @@ pub type Refused = HashMap<UpdateId, String>;
 
 struct Job {
     updates: Vec<ScoreUpdate>,
-    reply: oneshot::Sender<Refused>,
+    reply: oneshot::Sender<Decided>,
+}
+
+/// A job's updates, decided.
+#[derive(Debug)]
+pub struct Decided {
+    /// All of them, as they came.
+    pub updates: Vec<ScoreUpdate>,
+    /// Those the ledger refuses.
+    pub refused: Refused,
 }
 
 /// Hands jobs to the committing task.
@@ -60,14 +69,14 @@ impl GroupCommit {
         Self { jobs }
     }
 
-    /// Applies a job's updates and publishes the result; says which updates the ledger refuses.
+    /// Applies a job's updates and publishes the result; gives them back and says which the ledger refuses.
     ///
     /// # Errors
     /// [`Undecided`] when the server stops while the ledger is away.
-    pub async fn commit(&self, updates: Vec<ScoreUpdate>) -> Result<Refused, Undecided> {
-        let (reply, refused) = oneshot::channel();
+    pub async fn commit(&self, updates: Vec<ScoreUpdate>) -> Result<Decided, Undecided> {
+        let (reply, decided) = oneshot::channel();
         self.jobs.send(Job { updates, reply }).await.map_err(|_| Undecided)?;
-        refused.await.map_err(|_| Undecided)
+        decided.await.map_err(|_| Undecided)
     }
 }
 
@@ -87,7 +96,7 @@ impl Committer {
             let mut updates = Vec::new();
             let mut replies = Vec::new();
             let mut gather = |mut job: Job| {
-                replies.push((job.reply, job.updates.iter().map(|u| u.id.clone()).collect::<Vec<_>>()));
+                replies.push((job.reply, job.updates.len()));
                 updates.append(&mut job.updates);
                 updates.len()
             };
@@ -98,10 +107,12 @@ impl Committer {
             }
             // On `Undecided` the replies are dropped, which tells every job.
             let Ok(mut refused) = self.commit(&updates).await else { return };
-            for (reply, ids) in replies {
-                let of_job = ids.into_iter().filter_map(|id| refused.remove_entry(&id)).collect();
+            let mut decided = updates.into_iter();
+            for (reply, count) in replies {
+                let updates: Vec<_> = decided.by_ref().take(count).collect();
+                let refused = updates.iter().filter_map(|update| refused.remove_entry(&update.id)).collect();
                 // A job whose handler is gone is delivered again; the ledger knows its updates.
-                let _ = reply.send(of_job);
+                let _ = reply.send(Decided { updates, refused });
             }
         }
     }

@@ -27,7 +27,11 @@ use crate::{maintenance, reconcile};
 /// Jobs in hand at once: more than are fetched at a time, so that none waits in a buffer.
 const CONCURRENCY: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Together with the back-off of the queue's connection far shorter than the silence after which other workers take a
+/// worker's jobs for orphans: they were away from the queue as it was, and are back as soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A worker that ran for so long did not keep failing.
+const RAN: Duration = Duration::from_secs(5);
 /// Time for jobs in hand to be decided and acknowledged when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -122,7 +126,7 @@ async fn run_scores(wiring: Wiring, settings: Settings, health: Arc<Health>, shu
         health.blocked(error.clone());
         tracing::error!(error, "the worker ended and is started again");
         // One that ran for a while met something new: it need not wait as long as one that keeps failing.
-        pause = if started.elapsed() > LONGEST_PAUSE { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        pause = if started.elapsed() > RAN { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
         tokio::select! {
             () = tokio::time::sleep(pause) => health.unblocked(),
             () = shutdown.cancelled() => {}

@@ -18,7 +18,7 @@ use scorewire_core::ports::{DeadLetter, PortError, Queue, Replies};
 use scorewire_core::queue::{JobPayload, PayloadError, RawPayload};
 use scorewire_core::settings::Settings;
 
-use crate::group_commit::{GroupCommit, Refused};
+use crate::group_commit::{Decided, GroupCommit, Refused};
 
 /// How long a job waits for a worker that can read it.
 const NEWER_WAIT: Duration = Duration::from_secs(30);
@@ -105,7 +105,7 @@ impl ScoreUpdates {
         for update in &mut updates {
             update.attempt = attempt;
         }
-        let Ok(refused) = self.commits.commit(updates.clone()).await else {
+        let Ok(Decided { updates, refused }) = self.commits.commit(updates).await else {
             // The server stops. Neither acknowledged nor failed, the job stays in the queue as it is.
             return std::future::pending().await;
         };

@@ -71,17 +71,19 @@ impl JobPayload {
     /// Reads a payload.
     ///
     /// # Errors
-    /// [`PayloadError::Newer`] before anything else of it is looked at.
+    /// [`PayloadError::Newer`] whatever else it holds: a newer version may have another shape.
     pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
         #[derive(Deserialize)]
         struct Version {
             v: u32,
         }
-        let Version { v } = serde_json::from_slice(bytes)?;
-        if v > VERSION {
-            return Err(PayloadError::Newer(v));
-        }
-        Ok(serde_json::from_slice(bytes)?)
+        let read = serde_json::from_slice::<Self>(bytes);
+        let v = match &read {
+            Ok(payload) => payload.v,
+            // Only what can not be read is looked at twice.
+            Err(_) => serde_json::from_slice::<Version>(bytes)?.v,
+        };
+        if v > VERSION { Err(PayloadError::Newer(v)) } else { Ok(read?) }
     }
 }
 

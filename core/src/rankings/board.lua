@@ -15,24 +15,56 @@ local function marked()
     and redis.call('ZCARD', KEYS[4]) == redis.call('HLEN', KEYS[5])
 end
 
--- Takes the standing whose arguments begin at i, if its version is newer; returns the score held before.
-local function take(i)
-  local user, version, score, member = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local held, old, old_member = redis.call('HGET', KEYS[5], user), '0', nil
-  if held then
-    local held_version, held_score, held_member = string.match(held, '^(%S+) (%S+) (%S+) ')
-    if tonumber(held_version) >= tonumber(version) then
-      return nil
+-- Takes the standings whose versions are newer: one command of each kind for all of them, since a call out of a script
+-- costs more than what it does. Returns { place of its first argument, score held before } of each that was taken, in
+-- order, and by user id the place of the last one.
+local function take_all()
+  local users, held, taken, last = {}, {}, {}, {}
+  for i = 9, #ARGV, 5 do
+    users[#users + 1] = ARGV[i]
+  end
+  if #users == 0 then
+    return taken, last
+  end
+  for i, row in ipairs(redis.call('HMGET', KEYS[5], unpack(users))) do
+    if row then
+      local version, score, member = string.match(row, '^(%S+) (%S+) (%S+) ')
+      held[users[i]] = { version = tonumber(version), score = score, member = member }
     end
-    old, old_member = held_score, held_member
   end
-  -- First the write that needs memory: a full Redis refuses it, and the script ends before it changed anything.
-  redis.call('HSET', KEYS[5], user, table.concat({ version, score, member, ARGV[i + 4] }, ' '))
-  if old_member and old_member ~= member then
-    redis.call('ZREM', KEYS[4], old_member)
+  for i = 9, #ARGV, 5 do
+    local user, version = ARGV[i], tonumber(ARGV[i + 1])
+    local row = held[user] or { score = '0' }
+    if not row.version or row.version < version then
+      taken[#taken + 1] = { i, row.score }
+      row.version, row.score = version, ARGV[i + 2]
+      held[user], last[user] = row, i
+    end
   end
-  redis.call('ZADD', KEYS[4], score, member)
-  return old
+  local rows, gone, ranked = {}, {}, {}
+  for _, one in ipairs(taken) do
+    local i = one[1]
+    local user, member = ARGV[i], ARGV[i + 3]
+    if last[user] == i then
+      rows[#rows + 1] = user
+      rows[#rows + 1] = table.concat({ ARGV[i + 1], ARGV[i + 2], member, ARGV[i + 4] }, ' ')
+      ranked[#ranked + 1] = ARGV[i + 2]
+      ranked[#ranked + 1] = member
+      local old = held[user].member
+      if old and old ~= member then
+        gone[#gone + 1] = old
+      end
+    end
+  end
+  if #rows > 0 then
+    -- First the write that needs memory: a full Redis refuses it, and the script ends before it changed anything.
+    redis.call('HSET', KEYS[5], unpack(rows))
+    if #gone > 0 then
+      redis.call('ZREM', KEYS[4], unpack(gone))
+    end
+    redis.call('ZADD', KEYS[4], unpack(ranked))
+  end
+  return taken, last
 end
 
 -- Competition rank of a score: equal scores share it.
@@ -42,17 +74,21 @@ end
 
 -- Rows first .. last (from 0) as { rank, user id, name as JSON, score }.
 local function rows(first, last)
-  local found, result = redis.call('ZREVRANGE', KEYS[4], first, last, 'WITHSCORES'), {}
-  local previous, rank
+  local found, users, result = redis.call('ZREVRANGE', KEYS[4], first, last, 'WITHSCORES'), {}, {}
   for i = 1, #found, 2 do
-    local user = int(9007199254740991 - tonumber(string.sub(found[i], 17), 16))
-    local score = int(tonumber(found[i + 1]))
+    users[#users + 1] = int(9007199254740991 - tonumber(string.sub(found[i], 17), 16))
+  end
+  if #users == 0 then
+    return result
+  end
+  local previous, rank
+  for at, held in ipairs(redis.call('HMGET', KEYS[5], unpack(users))) do
+    local score = int(tonumber(found[2 * at]))
     if score ~= previous then
-      rank = previous and first + (i + 1) / 2 or rank_of(score)
+      rank = previous and first + at or rank_of(score)
       previous = score
     end
-    local name = string.match(redis.call('HGET', KEYS[5], user), '^%S+ %S+ %S+ (.*)$')
-    result[#result + 1] = { int(rank), user, name, score }
+    result[at] = { int(rank), users[at], string.match(held, '^%S+ %S+ %S+ (.*)$'), score }
   end
   return result
 end

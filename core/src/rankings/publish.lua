@@ -20,23 +20,18 @@ local function difference(new, old)
   return sign .. int(high) .. string.format('%08.0f', low % 100000000)
 end
 
-local news, changes, messages = 0, {}, {}
-for i = 9, #ARGV, 5 do
-  local old = take(i)
-  if old then
-    news = news + 1
+local taken, last = take_all()
+if #taken > 0 then
+  local messages = {}
+  for _, one in ipairs(taken) do
+    local i, old = one[1], one[2]
     if old ~= ARGV[i + 2] then
-      changes[#changes + 1] = { ARGV[i], difference(ARGV[i + 2], old) }
+      -- Ranks are read after all changes, so that one batch's messages agree with each other.
+      local now = last[ARGV[i]]
+      local score = ARGV[now + 2]
+      messages[#messages + 1] = { 'update', '{"user":' .. ARGV[now + 4] .. ',"score":' .. score .. ',"userId":' .. ARGV[i]
+        .. ',"rank":' .. int(rank_of(score)) .. ',"increment":' .. difference(ARGV[i + 2], old) .. '}' }
     end
-  end
-end
-if news > 0 then
-  -- Ranks are read after all changes, so that one batch's messages agree with each other.
-  for i, change in ipairs(changes) do
-    local held = redis.call('HGET', KEYS[5], change[1])
-    local score, name = string.match(held, '^%S+ (%S+) %S+ (.*)$')
-    messages[i] = { 'update', '{"user":' .. name .. ',"score":' .. score .. ',"userId":' .. change[1]
-      .. ',"rank":' .. int(rank_of(score)) .. ',"increment":' .. change[2] .. '}' }
   end
   local top = render_top()
   if top then
@@ -46,4 +41,4 @@ if news > 0 then
     append(messages)
   end
 end
-return { int(news) }
+return { int(#taken) }

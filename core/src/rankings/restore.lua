@@ -2,9 +2,7 @@
 -- KEYS, ARGV[1..8]: see log.lua, board.lua
 -- ARGV[9..] standings, five arguments each
 -- Result: nothing
-for i = 9, #ARGV, 5 do
-  take(i)
-end
+take_all()
 -- While a board is built its top is rendered once, at the end.
 if marked() then
   render_top()

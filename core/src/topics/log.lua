@@ -43,31 +43,38 @@ local function open()
   end
 end
 
--- Forgets messages over the limits; returns how many are kept.
+-- The time of the message at an offset.
+local function time_of(offset)
+  local id = int(offset) .. '-0'
+  return tonumber(redis.call('XRANGE', KEYS[2], id, id)[1][2][2])
+end
+
+-- Forgets messages over the limits; returns how many are kept. Offsets have no holes, so it is known which are too many
+-- without reading them; those that are too old are sought among the rest.
 local function evict()
-  local length, gone, from = redis.call('XLEN', KEYS[2]), 0, '-'
-  local most, age = tonumber(ARGV[3]), tonumber(ARGV[4])
-  local count, over = math.max(length - most, 0) + 1, true
-  while over do
-    local rows = redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', int(count))
-    over = #rows == count
-    for _, row in ipairs(rows) do
-      local at = tonumber(row[2][2])
-      if length - gone <= most and topic.now - at <= age then
-        over = false
-        break
-      end
-      gone = gone + 1
-      topic.forgotten = at
-      from = int(topic.top - length + gone + 1) .. '-0'
-    end
-    count = 64
+  local length = redis.call('XLEN', KEYS[2])
+  local before, age = topic.top - length, tonumber(ARGV[4])
+  local last = before + math.max(length - tonumber(ARGV[3]), 0)
+  local step, oldest = 1, last
+  while oldest < topic.top and topic.now - time_of(oldest + 1) > age do
+    oldest = math.min(oldest + step, topic.top)
+    step = step * 2
   end
-  if gone > 0 then
-    redis.call('XTRIM', KEYS[2], 'MINID', '=', from)
+  -- Too old at `last`, and perhaps not yet at `oldest`: halve what is between.
+  while oldest > last do
+    local middle = math.ceil((last + oldest) / 2)
+    if topic.now - time_of(middle) > age then
+      last = middle
+    else
+      oldest = middle - 1
+    end
+  end
+  if last > before then
+    topic.forgotten = time_of(last)
+    redis.call('XTRIM', KEYS[2], 'MINID', '=', int(last + 1) .. '-0')
     redis.call('HSET', KEYS[1], 'forgotten', int(topic.forgotten))
   end
-  return length - gone
+  return topic.top - last
 end
 
 -- What an announcement begins with; lines of `<event> <data>` follow. None at all says "look again".

@@ -10,22 +10,25 @@ pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 /// The ids of these boards.
 pub(super) const BOARD_IDS: &str = "SELECT id, name FROM boards WHERE name = ANY($1::text[])";
 
-/// Claims update ids and says which are new. Waits for a transaction that is claiming the same id: it then is known
-/// when that one commits, and new when it does not.
-pub(super) const CLAIM_UPDATES: &str = "
-INSERT INTO updates
-    (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, attempts, decided_at, batch_id)
-SELECT n.id, n.board_id, n.user_id, n.operator, n.amount, n.accepted_at, n.submitter, n.request_id,
-       n.attempts, $10, (SELECT nextval('update_batches'))
-FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::text[],
-            $9::bigint[])
-     AS n (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, attempts)
-ORDER BY n.id COLLATE \"C\"
-ON CONFLICT (id) DO NOTHING
-RETURNING id";
+/// Which of these updates are recorded.
+pub(super) const KNOWN_UPDATES: &str = "SELECT id FROM updates WHERE id = ANY($1::text[])";
 
-/// Gives users who never scored on a board a row there, so that there is something to lock. Comes before
-/// [`LOCK_STANDINGS`]: a transaction that waits here holds no lock another one of that statement could wait for.
+/// Records decided updates of a board, except those that are recorded already. Waits for a transaction that is recording
+/// the same id: it is there when that one commits, and new when it does not. One number marks all of a transaction.
+pub(super) const RECORD_UPDATES: &str = "
+INSERT INTO updates
+    (id, board_id, user_id, operator, amount, accepted_at, submitter, request_id, attempts, rejection, score,
+     decided_at, batch_id)
+SELECT n.id, $1, n.user_id, n.operator, n.amount, n.accepted_at, n.submitter, n.request_id, n.attempts, n.rejection,
+       n.score, $2, (SELECT CASE WHEN $3 THEN nextval('update_batches') ELSE currval('update_batches') END)
+FROM unnest($4::text[], $5::bigint[], $6::text[], $7::bigint[], $8::bigint[], $9::text[], $10::text[], $11::bigint[],
+            $12::text[], $13::bigint[])
+     AS n (id, user_id, operator, amount, accepted_at, submitter, request_id, attempts, rejection, score)
+ORDER BY n.id COLLATE \"C\"
+ON CONFLICT (id) DO NOTHING";
+
+/// Gives users who never scored on a board a row there, so that there is something to lock. A transaction of its own:
+/// while it waits for another one of that statement it holds no lock that one could wait for.
 pub(super) const START_STANDINGS: &str = "
 INSERT INTO standings (board_id, user_id, score, version, reached_at)
 SELECT $1, u.id, 0, 0, u.created_at FROM users u
@@ -44,12 +47,6 @@ pub(super) const HOLDERS: &str = "
 SELECT u.id, u.name, u.created_at, u.deleted_at, s.score, s.version, s.reached_at
 FROM users u LEFT JOIN standings s ON s.user_id = u.id AND s.board_id = $1
 WHERE u.id = ANY($2::bigint[])";
-
-/// Records what was decided about claimed updates.
-pub(super) const RECORD_OUTCOMES: &str = "
-UPDATE updates u SET rejection = d.rejection, score = d.score
-FROM unnest($1::text[], $2::text[], $3::bigint[]) AS d (id, rejection, score)
-WHERE u.id = d.id";
 
 /// Writes standings of a board.
 pub(super) const WRITE_STANDINGS: &str = "
@@ -124,11 +121,11 @@ ORDER BY s.user_id";
 /// All of them, for the test that prepares each on a real database.
 pub const ALL: [&str; 17] = [
     BOARD_IDS,
-    CLAIM_UPDATES,
+    KNOWN_UPDATES,
+    RECORD_UPDATES,
     START_STANDINGS,
     LOCK_STANDINGS,
     HOLDERS,
-    RECORD_OUTCOMES,
     WRITE_STANDINGS,
     FIND_UPDATE,
     STANDINGS,

@@ -1,11 +1,20 @@
 -- Accepts updates: one job and the index of its keys, or nothing at all.
 -- KEYS: stream of jobs
--- ARGV: base of all keys, job id, seconds a key counts, then for each update:
---       its keyed id (empty: keyless), the fingerprint of its body, the update as JSON
--- Returns for each update: 'A' accepted, 'R' replayed, 'C' key reused for another body.
+-- ARGV: base of all keys, job id, seconds a key counts, payload of the job if no update has a key (else empty), then
+--       for each update otherwise: its keyed id (empty: keyless), the fingerprint of its body, the update as JSON
+-- Returns for each update of a job that was not handed over whole: 'A' accepted, 'R' replayed, 'C' key reused for
+-- another body.
 local base, job, ttl = ARGV[1], ARGV[2], ARGV[3]
+local function push(payload)
+  redis.call('HSET', base .. ':job:' .. job, 'payload', payload, 'attempts', 0)
+  redis.call('XADD', KEYS[1], '*', 'job', job)
+end
+if ARGV[4] ~= '' then
+  push(ARGV[4])
+  return {}
+end
 local answers, accepted = {}, {}
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   local id, print, update = ARGV[i], ARGV[i + 1], ARGV[i + 2]
   local answer = 'A'
   if id ~= '' then
@@ -25,8 +34,6 @@ for i = 4, #ARGV, 3 do
   end
 end
 if #accepted > 0 then
-  local payload = '{"v":1,"updates":[' .. table.concat(accepted, ',') .. ']}'
-  redis.call('HSET', base .. ':job:' .. job, 'payload', payload, 'attempts', 0)
-  redis.call('XADD', KEYS[1], '*', 'job', job)
+  push('{"v":1,"updates":[' .. table.concat(accepted, ',') .. ']}')
 end
 return answers

@@ -286,6 +286,10 @@ impl Persistence for StreamsPersistence {
         let (resumed, handed): (String, Vec<Handed>) =
             self.redis.call(|mut redis| async move { fetch.invoke_async(&mut redis).await }).await?;
         *self.resume() = Some(resumed).filter(|entry| !entry.is_empty());
+        // As many as were asked for: a dead worker's hands were full, and the rest need not wait for a heartbeat each.
+        if handed.iter().filter(|(.., crashes)| *crashes > 0).count() >= self.config.batch {
+            self.look.store(true, Ordering::Relaxed);
+        }
         let mut tasks = Vec::with_capacity(handed.len());
         for (entry, job, payload, attempts, crashes) in handed {
             if crashes >= CRASHES {

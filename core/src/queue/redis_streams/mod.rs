@@ -17,7 +17,7 @@ use apalis_core::backend::ext::poll_strategy::{PollWith, StreamStrategy};
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::stream::BoxStream;
-use redis::{AsyncCommands, RedisResult};
+use redis::{AsyncCommands, RedisResult, ScriptInvocation};
 use serde::Serialize;
 use ulid::Ulid;
 
@@ -113,6 +113,14 @@ impl RedisQueue {
         }))
     }
 
+    /// Runs `accept.lua`.
+    async fn push(&self, call: ScriptInvocation<'_>) -> Result<Vec<String>, PortError> {
+        self.redis
+            .call(|mut redis| async move { call.invoke_async(&mut redis).await })
+            .await
+            .map_err(|e| port_error("queue updates", e))
+    }
+
     async fn waiting(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
         const OPERATION: &str = "look up a queued update";
         let failed = |e| port_error(OPERATION, e);
@@ -158,26 +166,33 @@ impl RedisQueue {
 #[async_trait]
 impl Queue for RedisQueue {
     async fn accept(&self, updates: Vec<NewUpdate>) -> Result<Vec<Acceptance>, PortError> {
-        const OPERATION: &str = "queue updates";
         let job = JobId::new(Ulid::generate().to_string());
         let mut call = self.scripts.accept.key(&self.keys.stream);
         call.arg(&self.keys.base).arg(job.as_str()).arg(self.retention.as_secs());
-        let mut ids = Vec::with_capacity(updates.len());
-        for (index, update) in updates.into_iter().enumerate() {
-            let fingerprint = crate::domain::hex(&update.fingerprint().0);
+        let identify = |(index, update): (usize, NewUpdate)| {
             let (keyed, id) = match &update.identity {
-                UpdateIdentity::Keyless => (String::new(), UpdateId::keyless(&job, index)),
-                UpdateIdentity::Keyed(id) => (id.to_string(), id.clone()),
+                UpdateIdentity::Keyless => (false, UpdateId::keyless(&job, index)),
+                UpdateIdentity::Keyed(id) => (true, id.clone()),
             };
-            let update = update.accepted_as(id.clone());
-            call.arg(keyed).arg(fingerprint).arg(json(&update));
+            (keyed, update, id)
+        };
+        if updates.iter().all(|update| update.identity == UpdateIdentity::Keyless) {
+            // Nothing to compare: Redis need not take the job apart.
+            let updates = updates.into_iter().enumerate().map(identify);
+            let updates: Vec<_> = updates.map(|(_, update, id)| update.accepted_as(id)).collect();
+            let ids: Vec<_> = updates.iter().map(|update| Acceptance::Accepted(update.id.clone())).collect();
+            call.arg(JobPayload::new(updates).encode());
+            self.push(call).await?;
+            return Ok(ids);
+        }
+        call.arg("");
+        let mut ids = Vec::with_capacity(updates.len());
+        for (keyed, update, id) in updates.into_iter().enumerate().map(identify) {
+            call.arg(if keyed { id.as_str() } else { "" }).arg(crate::domain::hex(&update.fingerprint().0));
+            call.arg(json(&update.accepted_as(id.clone())));
             ids.push(id);
         }
-        let answers: Vec<String> = self
-            .redis
-            .call(|mut redis| async move { call.invoke_async(&mut redis).await })
-            .await
-            .map_err(|e| port_error(OPERATION, e))?;
+        let answers = self.push(call).await?;
         Ok(ids
             .into_iter()
             .zip(answers)

@@ -1,0 +1,236 @@
+//! A whole deployment of one's own: PostgreSQL, Redis, API processes and worker processes, each of which can be killed.
+
+mod load;
+mod member;
+mod truth;
+mod watcher;
+
+pub(super) use load::{Load, Sent};
+pub(super) use member::Member;
+pub(super) use truth::queue_key;
+pub(super) use watcher::Watcher;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use rustix::process::{Pid, Signal, kill_process};
+use scorewire_core::ledger::PostgresLedger;
+use serde_json::{Value, json};
+use sqlx::postgres::PgPool;
+use tempfile::TempDir;
+
+use crate::postgres_server::PrivatePostgres;
+use crate::redis_server::PrivateRedis;
+use crate::support::{admin_token, eventually};
+
+const SECRET: &str = "a secret that all processes of a fleet share";
+/// What every key of the fleet begins with.
+pub(super) const PREFIX: &str = "fleet:";
+
+/// `full` for the counts that docs/RELIABILITY.md reports; anything else for the reduced ones of `make test`.
+const VARIABLE: &str = "SCOREWIRE_FAULTS";
+
+/// The first when all counts are asked for, else the second.
+pub(super) fn full_or<T>(full: T, reduced: T) -> T {
+    if std::env::var(VARIABLE).is_ok_and(|counts| counts == "full") { full } else { reduced }
+}
+
+/// Lets time pass: how long a fault lasts is part of it. Nothing is waited for.
+pub(super) async fn lasting(time: Duration) {
+    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
+}
+
+/// How many processes of each kind, and their settings.
+pub(super) struct Plan {
+    pub(super) apis: usize,
+    pub(super) workers: usize,
+    /// Redis' `appendfsync`.
+    pub(super) fsync: &'static str,
+    /// Updates that a subject may send.
+    pub(super) rate_limit: &'static str,
+    /// More arguments of every process.
+    pub(super) arguments: Vec<&'static str>,
+    pub(super) users: i64,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { apis: 2, workers: 2, fsync: "always", rate_limit: "off", arguments: Vec::new(), users: 50 }
+    }
+}
+
+/// The deployment. Its logs are kept when a test fails.
+pub(super) struct Fleet {
+    pub(super) apis: Vec<Member>,
+    pub(super) workers: Vec<Member>,
+    pub(super) redis: Arc<PrivateRedis>,
+    pub(super) postgres: Arc<PrivatePostgres>,
+    pub(super) database: String,
+    pub(super) http: reqwest::Client,
+    pub(super) token: String,
+    dir: TempDir,
+}
+
+impl Fleet {
+    /// Everything started, with users 1 to `users`.
+    pub(super) async fn start(plan: Plan) -> Self {
+        let dir = tempfile::Builder::new().prefix("scorewire-fleet-").tempdir().expect("a directory");
+        let fsync = plan.fsync;
+        let redis = tokio::task::spawn_blocking(move || PrivateRedis::start_with(&["--appendfsync", fsync]))
+            .await
+            .expect("Redis");
+        let postgres = PrivatePostgres::start().await;
+        let database = postgres.fresh_database().await;
+        PostgresLedger::migrate(&database).await.expect("migrated");
+        let url = redis.url();
+        let shared = [
+            "--database-url",
+            &database,
+            "--redis-url",
+            &url,
+            "--redis-prefix",
+            PREFIX,
+            "--jwt-secret",
+            SECRET,
+            "--queue-limit",
+            "1000000",
+            "--rate-limit-ip",
+            "off",
+            "--rate-limit-subject",
+            plan.rate_limit,
+        ];
+        let member = |role: &str, n: usize| {
+            let role_flag = ["--role", role];
+            let own = shared.iter().chain(&role_flag).chain(&plan.arguments);
+            Member::new(dir.path(), format!("{role}-{}", n + 1), own.map(|argument| (*argument).to_owned()).collect())
+        };
+        let fleet = Self {
+            apis: (0..plan.apis).map(|n| member("api", n)).collect(),
+            workers: (0..plan.workers).map(|n| member("worker", n)).collect(),
+            redis: Arc::new(redis),
+            postgres: Arc::new(postgres),
+            database: database.clone(),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client"),
+            token: admin_token(SECRET),
+            dir,
+        };
+        futures_util::future::join_all(fleet.apis.iter().chain(&fleet.workers).map(Member::start)).await;
+        for id in 1..=plan.users {
+            fleet.add_user(id).await;
+        }
+        fleet
+    }
+
+    /// A request to an API process.
+    pub(super) fn request(&self, api: usize, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.apis[api].url())).bearer_auth(&self.token)
+    }
+
+    /// GET from an API process.
+    pub(super) async fn get(&self, api: usize, path: &str) -> Response {
+        self.request(api, Method::GET, path).send().await.expect("an answer")
+    }
+
+    /// Submits an update by 1 to an API process.
+    pub(super) async fn submit(&self, api: usize, user: i64) -> Response {
+        let body = json!({ "userId": user, "increment": 1 });
+        self.request(api, Method::POST, "/scores/update").json(&body).send().await.expect("an answer")
+    }
+
+    /// Submits an update that is accepted sooner or later; returns its id.
+    pub(super) async fn accepted(&self, api: usize, user: i64) -> String {
+        eventually("an update to be accepted", || async {
+            let answer = self.submit(api, user).await;
+            let accepted = answer.status() == StatusCode::ACCEPTED;
+            let body: Value = answer.json().await.ok()?;
+            accepted.then(|| body["id"].as_str().expect("an id").to_owned())
+        })
+        .await
+    }
+
+    /// The status of an update, from an API process, once it is applied.
+    pub(super) async fn applied(&self, api: usize, id: &str) -> Value {
+        eventually("an update to be applied", || async {
+            let answer = self.get(api, &format!("/scores/updates/{id}")).await;
+            let status: Value = answer.json().await.ok()?;
+            (status["status"] == "applied").then_some(status)
+        })
+        .await
+    }
+
+    /// What a process says about itself at a path, as JSON.
+    pub(super) async fn said(&self, member: &Member, path: &str) -> (StatusCode, Value) {
+        let answer = self.http.get(format!("{}{path}", member.url())).send().await.expect("an answer");
+        (answer.status(), answer.json().await.expect("JSON"))
+    }
+
+    async fn add_user(&self, id: i64) {
+        let body = json!({ "id": id, "name": format!("user {id}") });
+        let answer = self.request(0, Method::POST, "/users").json(&body).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::CREATED);
+    }
+
+    /// Kills Redis.
+    pub(super) async fn kill_redis(&self) {
+        let redis = Arc::clone(&self.redis);
+        tokio::task::spawn_blocking(move || redis.kill()).await.expect("killed");
+    }
+
+    /// Starts Redis again with what is on its disk.
+    pub(super) async fn restart_redis(&self) {
+        let redis = Arc::clone(&self.redis);
+        tokio::task::spawn_blocking(move || redis.restart()).await.expect("started again");
+    }
+
+    /// Stops Redis as it stands while the future runs, then lets it go on.
+    pub(super) async fn redis_stopped_while(&self, work: impl Future<Output = ()>) {
+        let info: String = redis::cmd("INFO").arg("server").query_async(&mut self.keys().await).await.expect("figures");
+        let process = info.lines().find_map(|line| line.strip_prefix("process_id:")?.trim().parse().ok());
+        let process = process.and_then(Pid::from_raw).expect("an id");
+        kill_process(process, Signal::STOP).expect("a signal");
+        work.await;
+        kill_process(process, Signal::CONT).expect("a signal");
+    }
+
+    /// Ends PostgreSQL without letting it finish anything.
+    pub(super) async fn kill_postgres(&self) {
+        let postgres = Arc::clone(&self.postgres);
+        tokio::task::spawn_blocking(move || postgres.stop_immediately()).await.expect("killed");
+    }
+
+    /// Starts PostgreSQL again; it recovers first.
+    pub(super) async fn restart_postgres(&self) {
+        self.postgres.start_again().await;
+    }
+
+    /// The ledger, seen without any code of ours.
+    pub(super) async fn ledger(&self) -> PgPool {
+        PgPool::connect(&self.database).await.expect("the database answers")
+    }
+
+    /// Redis, seen without any code of ours.
+    pub(super) async fn keys(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.redis.url()).expect("a URL");
+        client.get_multiplexed_async_connection().await.expect("Redis answers")
+    }
+
+    /// Deletes every key that matches; returns how many.
+    pub(super) async fn delete_keys(&self, pattern: &str) -> usize {
+        let mut redis = self.keys().await;
+        let keys: Vec<String> = redis::cmd("KEYS").arg(pattern).query_async(&mut redis).await.expect("keys");
+        if !keys.is_empty() {
+            redis::cmd("DEL").arg(&keys).query_async::<()>(&mut redis).await.expect("deleted");
+        }
+        keys.len()
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("the fleet's logs are in {}", self.dir.path().display());
+        }
+    }
+}
