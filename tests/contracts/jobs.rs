@@ -23,6 +23,7 @@ suite! {
         a_page_begins_where_another_ended_even_when_that_letter_is_gone,
         a_job_is_shown_wherever_it_is,
         an_update_leads_to_its_job,
+        an_update_is_never_out_of_sight_while_it_is_parked,
         a_retried_letter_is_queued_again_under_the_same_id,
         of_many_retries_at_once_one_queues,
         a_retried_letter_that_dies_again_can_be_retried_again,
@@ -219,6 +220,28 @@ async fn an_update_leads_to_its_job(worked: &dyn WorkedQueue) {
     assert_eq!(find(worked, &format!("{job}.1")).await, None, "the job has no such update");
     worked.finish_all().await;
     assert_eq!(find(worked, id.as_str()).await, None);
+}
+
+async fn an_update_is_never_out_of_sight_while_it_is_parked(worked: &dyn WorkedQueue) {
+    for n in 0..20 {
+        let id = accept(worked, keyed(&format!("k{n}"), 1)).await;
+        at_once(3, |role| {
+            let id = &id;
+            async move {
+                if role == 0 {
+                    return bury_unfinished(worked).await;
+                }
+                loop {
+                    let job = find(worked, id.as_str()).await.map(|job| job.state);
+                    assert!(job.is_some(), "somebody looks for the job");
+                    match standing(worked, id).await.0 {
+                        Some(QueuedState::Dead) => return,
+                        state => assert!(state.is_some(), "somebody looks for the update"),
+                    }
+                }
+            }
+        });
+    }
 }
 
 async fn a_retried_letter_is_queued_again_under_the_same_id(worked: &dyn WorkedQueue) {

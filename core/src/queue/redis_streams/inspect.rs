@@ -36,16 +36,21 @@ impl JobInspector for RedisQueue {
 
     async fn find(&self, id: &str) -> Result<Option<JobRecord>, PortError> {
         let failed = |e| port_error(FIND, e);
-        if let Some((letter, died_at)) = self.letters(&[id.to_owned()]).await.map_err(failed)?.pop() {
-            return Ok(Some(record::dead(letter, died_at)));
+        if let Some(dead) = self.dead_letter(id).await.map_err(failed)? {
+            return Ok(Some(dead));
         }
         if let Some(job) = self.unfinished(id).await.map_err(failed)? {
             return Ok(Some(job));
         }
         let update = UpdateId::new(id);
-        let Some(job) = self.job_of(&update).await.map_err(failed)? else { return Ok(None) };
-        let job = self.unfinished(job.as_str()).await.map_err(failed)?;
-        Ok(job.filter(|job| record::carries(job, &update)))
+        if let Some(job) = self.job_of(&update).await.map_err(failed)?
+            && let Some(job) = self.unfinished(job.as_str()).await.map_err(failed)?
+            && record::carries(&job, &update)
+        {
+            return Ok(Some(job));
+        }
+        // It may have been parked, and its job acknowledged, since the first look.
+        self.dead_letter(id).await.map_err(failed)
     }
 
     async fn retry(&self, ids: &[String]) -> Result<Vec<String>, PortError> {
@@ -110,6 +115,11 @@ impl RedisQueue {
             Ok(buried.letter(id.clone()))
         })
         .collect()
+    }
+
+    async fn dead_letter(&self, id: &str) -> RedisResult<Option<JobRecord>> {
+        let letter = self.letters(&[id.to_owned()]).await?.pop();
+        Ok(letter.map(|(letter, died_at)| record::dead(letter, died_at)))
     }
 
     async fn dead(&self, after: Option<&JobCursor>, limit: usize) -> RedisResult<JobPage> {

@@ -90,6 +90,29 @@ impl RedisQueue {
         JobSource::Streams(Box::new(RedisStreams::new(persistence, RawCodec).poll_with_stream(wakes)))
     }
 
+    async fn parked(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
+        const OPERATION: &str = "look up a dead letter";
+        let dead = &self.keys.dead;
+        let buried: Option<String> = self
+            .redis
+            .call(|mut redis| async move { redis.hget(dead, id.as_str()).await })
+            .await
+            .map_err(|e| port_error(OPERATION, e))?;
+        let Some(buried) = buried else { return Ok(None) };
+        let corrupt = |e: serde_json::Error| PortError::new(OPERATION, FailureKind::Corrupt, e);
+        let buried: Buried = serde_json::from_str(&buried).map_err(corrupt)?;
+        let (letter, died_at) = buried.letter(id.to_string());
+        // A whole job that nobody could read is parked under its own id, which is no update's.
+        let Ok(update) = serde_json::from_slice::<ScoreUpdate>(&letter.payload) else { return Ok(None) };
+        Ok(Some(QueuedUpdate {
+            update,
+            state: QueuedState::Dead,
+            attempts: letter.attempts,
+            last_error: Some(letter.reason),
+            died_at: Some(died_at),
+        }))
+    }
+
     /// Runs `accept.lua`.
     async fn push(&self, call: ScriptInvocation<'_>) -> Result<Vec<String>, PortError> {
         self.redis
@@ -182,26 +205,14 @@ impl Queue for RedisQueue {
     }
 
     async fn find_update(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
-        const OPERATION: &str = "look up a dead letter";
-        let dead = &self.keys.dead;
-        let buried: Option<String> = self
-            .redis
-            .call(|mut redis| async move { redis.hget(dead, id.as_str()).await })
-            .await
-            .map_err(|e| port_error(OPERATION, e))?;
-        let Some(buried) = buried else { return self.waiting(id).await };
-        let corrupt = |e: serde_json::Error| PortError::new(OPERATION, FailureKind::Corrupt, e);
-        let buried: Buried = serde_json::from_str(&buried).map_err(corrupt)?;
-        let (letter, died_at) = buried.letter(id.to_string());
-        // A whole job that nobody could read is parked under its own id, which is no update's.
-        let Ok(update) = serde_json::from_slice::<ScoreUpdate>(&letter.payload) else { return Ok(None) };
-        Ok(Some(QueuedUpdate {
-            update,
-            state: QueuedState::Dead,
-            attempts: letter.attempts,
-            last_error: Some(letter.reason),
-            died_at: Some(died_at),
-        }))
+        if let Some(dead) = self.parked(id).await? {
+            return Ok(Some(dead));
+        }
+        match self.waiting(id).await? {
+            Some(waiting) => Ok(Some(waiting)),
+            // It may have been parked, and its job acknowledged, between the two looks.
+            None => self.parked(id).await,
+        }
     }
 
     async fn delay(&self, job: &JobId, wait: Duration) -> Result<(), PortError> {

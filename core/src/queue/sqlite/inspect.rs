@@ -58,8 +58,14 @@ impl JobInspector for SqliteQueue {
             .fetch_optional(&self.file.readers)
             .await
             .map_err(failed(FIND))?;
-        let Some(job) = indexed.map(JobId::new).or_else(|| update.job()) else { return Ok(None) };
-        Ok(self.one(sql::UNFINISHED_JOB, job.as_str()).await?.filter(|job| record::carries(job, &update)))
+        if let Some(job) = indexed.map(JobId::new).or_else(|| update.job())
+            && let Some(job) = self.one(sql::UNFINISHED_JOB, job.as_str()).await?
+            && record::carries(&job, &update)
+        {
+            return Ok(Some(job));
+        }
+        // It may have been parked, and its job acknowledged, since the first look.
+        self.one(sql::FIND_DEAD_LETTER, id).await
     }
 
     async fn retry(&self, ids: &[String]) -> Result<Vec<String>, PortError> {

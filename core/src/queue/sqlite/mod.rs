@@ -113,6 +113,15 @@ impl SqliteQueue {
         }
     }
 
+    async fn parked(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
+        let error = failed("look up a dead letter");
+        let row = sqlx::query(sql::FIND_DEAD_LETTER).bind(id.as_str()).fetch_optional(&self.file.readers).await;
+        match row.map_err(&error)? {
+            Some(row) => dead_update(id, &row).map_err(error),
+            None => Ok(None),
+        }
+    }
+
     async fn waiting(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
         const OPERATION: &str = "look up a queued update";
         let indexed: Option<String> = sqlx::query_scalar(sql::JOB_OF_UPDATE)
@@ -140,15 +149,13 @@ impl Queue for SqliteQueue {
     }
 
     async fn find_update(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
-        const OPERATION: &str = "look up a dead letter";
-        let row = sqlx::query(sql::FIND_DEAD_LETTER)
-            .bind(id.as_str())
-            .fetch_optional(&self.file.readers)
-            .await
-            .map_err(failed(OPERATION))?;
-        match row {
-            Some(row) => dead_update(id, &row).map_err(failed(OPERATION)),
-            None => self.waiting(id).await,
+        if let Some(dead) = self.parked(id).await? {
+            return Ok(Some(dead));
+        }
+        match self.waiting(id).await? {
+            Some(waiting) => Ok(Some(waiting)),
+            // It may have been parked, and its job acknowledged, between the two looks.
+            None => self.parked(id).await,
         }
     }
 
