@@ -221,18 +221,16 @@ pub(super) async fn find_update(app: &App, call: &Call<'_>) -> Result<Response, 
     Ok(told(&status))
 }
 
-/// The ledger's word is final, so it is asked first. Both are asked again when neither knows it: between two looks a job
-/// may be decided and acknowledged, or parked as a dead letter.
+/// The ledger's word is final, so it is asked first; and again last, since a job may be decided, acknowledged
+/// and trimmed between two looks.
 pub(super) async fn status(app: &App, id: &UpdateId) -> Result<Option<UpdateStatus>, Problem> {
-    for _ in 0..2 {
-        if let Some(record) = app.wiring.ledger.find_update(id).await? {
-            return Ok(Some(decided(record)));
-        }
-        if let Some(queued) = app.wiring.queue.find_update(id).await? {
-            return Ok(Some(undecided(queued)));
-        }
+    if let Some(record) = app.wiring.ledger.find_update(id).await? {
+        return Ok(Some(decided(record)));
     }
-    Ok(None)
+    if let Some(queued) = app.wiring.queue.find_update(id).await? {
+        return Ok(Some(undecided(queued)));
+    }
+    Ok(app.wiring.ledger.find_update(id).await?.map(decided))
 }
 
 fn decided(record: UpdateRecord) -> UpdateStatus {
