@@ -28,7 +28,9 @@ mod writes;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::figures::Section;
 
@@ -129,7 +131,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     }
     // One thread: a generator that migrates between cores would take more of them from the server.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let measuring = async {
         let sections: Vec<Section> = match &command {
             Command::All { plan, .. } => {
                 let mut sections = vec![memory::measure(plan).await?];
@@ -156,5 +158,14 @@ fn run(command: Command) -> anyhow::Result<()> {
             println!("{}", report::tables(&sections));
         }
         Ok(())
+    };
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        // Whatever was started is killed when what is measured is dropped.
+        tokio::select! {
+            measured = measuring => measured,
+            interrupted = tokio::signal::ctrl_c() => interrupted.map_err(Into::into).and_then(|()| bail!("interrupted")),
+            _ = terminate.recv() => bail!("terminated"),
+        }
     })
 }
