@@ -32,7 +32,8 @@ lint: ## Formatting, clippy and documentation, warnings denied
 test: ## All tests; installs the Chromium, Redis, PostgreSQL and docker-compose they start if missing
 	./scripts/install-test-tools.sh
 	cargo test --workspace
-	SCOREWIRE_TEST_DEPLOYMENT=distributed cargo test --test scorewire -- api:: live:: replay:: browser::
+	# --workspace: with the features of the run before, so that nothing is built again.
+	SCOREWIRE_TEST_DEPLOYMENT=distributed cargo test --workspace --test scorewire -- api:: live:: replay:: browser::
 	@if [ -z "$${SCOREWIRE_MATCH_DATA:-}" ]; then \
 		echo "1 skipped: set SCOREWIRE_MATCH_DATA to a StatsBomb event file to replay a recorded match"; \
 	fi
@@ -40,7 +41,7 @@ test: ## All tests; installs the Chromium, Redis, PostgreSQL and docker-compose 
 # SCOREWIRE_FAULT_SEEDS=3..5 runs other seeds than the twenty, SCOREWIRE_FAULT_FSYNC=everysec another Redis.
 faults: ## The experiments of docs/RELIABILITY.md over a fleet of processes, at full counts (takes half an hour)
 	./scripts/install-test-tools.sh
-	SCOREWIRE_FAULTS=full cargo test --test scorewire fleet:: -- --nocapture --test-threads=1
+	SCOREWIRE_FAULTS=full cargo test --workspace --test scorewire fleet:: -- --nocapture --test-threads=1
 
 audit: ## Licences, bans and unused dependencies (compiles its tools first, which takes minutes)
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
