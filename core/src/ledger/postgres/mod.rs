@@ -31,6 +31,9 @@ use crate::ports::{AppliedBatch, Clock, Ledger, NewUser, PortError, Roster, Unex
 /// What a whole operation may take beyond one statement's time limit before its connection is given up.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// How long closing waits for operations under way.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// How a [`PostgresLedger`] uses its database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PostgresOptions {
@@ -96,9 +99,12 @@ impl PostgresLedger {
         schema::check(&self.pool).await
     }
 
-    /// Closes all connections.
+    /// Closes all connections. One that waits for an answer is not waited for long: the database undoes what was not
+    /// committed, and whoever asked asks again.
     pub async fn close(&self) {
-        self.pool.close().await;
+        if timeout(CLOSING, self.pool.close()).await.is_err() {
+            tracing::warn!("a connection to the database is left in the middle of an operation");
+        }
     }
 
     /// Prepares every statement, and says which one failed.
