@@ -12,16 +12,13 @@ mod serve;
 mod token;
 mod users;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use scorewire_core::settings::units::Secret;
 use scorewire_core::settings::{Overrides, Settings, SettingsFile};
-
-/// Read when it lies in the working directory and no other file is named.
-const SETTINGS_FILE: &str = "scorewire.toml";
 
 /// A durable real-time scoreboard server.
 #[derive(Debug, Parser)]
@@ -95,15 +92,7 @@ impl LocalArgs {
         if let Some(secret) = &self.jwt_secret {
             overrides.jwt_secret = Some(scorewire_core::settings::units::Maybe(Some(Secret(secret.clone()))));
         }
-        Ok(Settings::resolve(overrides, &settings_file(self.config.as_deref())?)?)
-    }
-}
-
-fn settings_file(named: Option<&Path>) -> anyhow::Result<SettingsFile> {
-    match named {
-        Some(path) => Ok(SettingsFile::read(path)?),
-        None if Path::new(SETTINGS_FILE).exists() => Ok(SettingsFile::read(Path::new(SETTINGS_FILE))?),
-        None => Ok(SettingsFile::default()),
+        Ok(Settings::resolve(overrides, &SettingsFile::named_or_default(self.config.as_deref())?)?)
     }
 }
 
@@ -122,7 +111,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Users(command) => users::run(command).await,
             Command::Jobs(command) => jobs::run(command).await,
             Command::Replay(ReplayCommand { mut replay, local }) => {
-                let points = match settings_file(local.config.as_deref())?.table("points") {
+                let points = match SettingsFile::named_or_default(local.config.as_deref())?.table("points") {
                     Some(table) => table.clone().try_into().context("[points] in the settings file")?,
                     None => replay::PointsTable::default(),
                 };

@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use scorewire_core::doctor;
 use scorewire_core::settings::units::Role;
-use scorewire_core::settings::{Overrides, Settings};
+use scorewire_core::settings::{Overrides, Settings, SettingsFile};
 use scorewire_workers::log;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{sample, settings_file};
+use super::sample;
 use crate::http::auth::Scope;
 use crate::server::{self, Server, local_url};
 
@@ -30,7 +30,7 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let settings = Settings::resolve(args.overrides, &settings_file(args.config.as_deref())?)?;
+    let settings = Settings::resolve(args.overrides, &SettingsFile::named_or_default(args.config.as_deref())?)?;
     log::start(&settings)?;
     // Taken before anything is opened: a signal during start ends the start.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

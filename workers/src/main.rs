@@ -1,6 +1,6 @@
 //! `scorewire-worker`: workers and nothing else, for machines that need not be reached.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -12,9 +12,6 @@ use scorewire_core::wiring::Wiring;
 use scorewire_workers::{Workers, log};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// Read when it lies in the working directory and no other file is named.
-const SETTINGS_FILE: &str = "scorewire.toml";
 
 /// Scorewire's workers: take queued updates, apply them to the ledger, publish the result.
 #[derive(Debug, Parser)]
@@ -45,12 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let default = Path::new(SETTINGS_FILE);
-    let file = match &arguments.config {
-        Some(path) => SettingsFile::read(path)?,
-        None if default.exists() => SettingsFile::read(default)?,
-        None => SettingsFile::default(),
-    };
+    let file = SettingsFile::named_or_default(arguments.config.as_deref())?;
     let mut settings = Settings::resolve(arguments.overrides, &file)?;
     settings.role = Role::Worker;
     log::start(&settings)?;

@@ -63,6 +63,19 @@ impl SettingsFile {
         Self::parse(&text, path)
     }
 
+    /// Reads the file that was named, else the one in the working directory if there is one.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn named_or_default(named: Option<&Path>) -> Result<Self, SettingsError> {
+        let default = Path::new("scorewire.toml");
+        match named {
+            Some(path) => Self::read(path),
+            None if default.exists() => Self::read(default),
+            None => Ok(Self::default()),
+        }
+    }
+
     /// Parses a file's text; `path` is for messages.
     ///
     /// # Errors
