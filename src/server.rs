@@ -15,6 +15,7 @@ use scorewire_core::wiring::Wiring;
 use scorewire_workers::{Workers, reconcile};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::auth::Tokens;
 use crate::http::{self, App};
@@ -37,7 +38,7 @@ pub struct Server {
     listening: tokio::task::JoinHandle<()>,
     /// `None` when other processes do the work.
     workers: Option<Workers>,
-    watching: AbortOnDrop,
+    watching: AbortOnDropHandle<()>,
     stop: CancellationToken,
     hub_closing: CancellationToken,
     workers_stop: CancellationToken,
@@ -81,7 +82,7 @@ impl Server {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let acceptor = Acceptor::start(Arc::clone(&wiring.queue), settings.job_updates, settings.queue_limit);
         let depth = acceptor.clone();
-        let watching = AbortOnDrop(tokio::spawn(queue_watch::watch(
+        let watching = AbortOnDropHandle::new(tokio::spawn(queue_watch::watch(
             Arc::clone(&wiring.queue),
             Arc::clone(&wiring.metrics),
             move |stats| depth.observe_depth(stats.depth),
@@ -131,15 +132,6 @@ impl Server {
             workers.stopped().await;
         }
         self.wiring.close().await;
-    }
-}
-
-/// A task that ends when its owner does.
-struct AbortOnDrop(tokio::task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
