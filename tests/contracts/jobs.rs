@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use scorewire_core::domain::{BoardId, JobId, Micros, Operator, RequestId, Subject, UpdateId};
+use scorewire_core::domain::{JobId, Subject, UpdateId};
 use scorewire_core::ports::{
     Acceptance, DeadLetter, JobInspector, JobKind, JobRecord, JobState, NewUpdate, QueuedState, UpdateIdentity,
 };
 use scorewire_core::queue::JobPayload;
 
-use super::queue::WorkedQueue;
-use super::{at_once, suite, user};
+use super::queue::{NOW, WorkedQueue, new};
+use super::{at_once, suite};
 
 suite! {
     adapters {
@@ -36,25 +36,11 @@ suite! {
     }
 }
 
-const NOW: Micros = Micros(1_700_000_000_000_000);
 /// Not even text.
 const UNREADABLE: &[u8] = b"\xde\xad\x00{\"v\":";
 
 fn inspector(worked: &dyn WorkedQueue) -> &dyn JobInspector {
     worked.inspector()
-}
-
-fn new(identity: UpdateIdentity, amount: i64) -> NewUpdate {
-    NewUpdate {
-        identity,
-        board: BoardId::main(),
-        user: user(1),
-        operator: Operator::Increment(amount),
-        accepted_at: NOW,
-        submitter: Subject::new("ann"),
-        request: RequestId::new("r-1"),
-        reply_to: None,
-    }
 }
 
 fn keyed(name: &str, amount: i64) -> NewUpdate {

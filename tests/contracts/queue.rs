@@ -70,11 +70,11 @@ mod files {
     }
 }
 
-const NOW: Micros = Micros(1_700_000_000_000_000);
+pub(super) const NOW: Micros = Micros(1_700_000_000_000_000);
 const END_OF_TIME: Micros = Micros(i64::MAX);
 const BEGINNING: Micros = Micros(0);
 
-fn new(identity: UpdateIdentity, amount: i64) -> NewUpdate {
+pub(super) fn new(identity: UpdateIdentity, amount: i64) -> NewUpdate {
     NewUpdate {
         identity,
         board: BoardId::main(),
