@@ -48,6 +48,14 @@ struct Last {
     pages: HashMap<Page, (Vec<BoardRow>, Instant)>,
 }
 
+impl Last {
+    /// The rows of a board's last snapshot.
+    fn shown(&self, board: &BoardId) -> Option<(Vec<BoardRow>, Instant)> {
+        let (snapshot, at) = self.snapshots.get(board)?;
+        Some((serde_json::from_str(&snapshot.top).ok()?, *at))
+    }
+}
+
 impl BoardReader {
     /// Reads rankings in this process's memory.
     #[must_use]
@@ -92,18 +100,11 @@ impl BoardReader {
     ) -> Result<Read<Vec<BoardRow>>, Arc<PortError>> {
         let page = (board.clone(), offset, limit);
         let asked = self.memory.rankings.page(board, offset, limit);
-        match patiently(asked, || self.memory.last_page(&page).is_some()).await {
-            Ok(rows) => {
-                if self.crowd.is_some() {
-                    self.memory.remember_page(page, &rows);
-                }
-                Ok(current(rows))
-            }
-            Err(error) if error.kind == FailureKind::Unavailable => {
-                self.memory.last_page(&page).ok_or_else(|| Arc::new(error))
-            }
-            Err(error) => Err(error.into()),
+        let read = now_or_last(asked, || self.memory.last_page(&page)).await?;
+        if read.stale.is_none() && self.crowd.is_some() {
+            self.memory.remember_page(page, &read.value);
         }
+        Ok(read)
     }
 
     /// Where a user stands; while the rankings are away, as it was last read among others.
@@ -111,32 +112,36 @@ impl BoardReader {
     /// # Errors
     /// When the rankings can not be asked and no rows that were seen before hold the user.
     pub async fn row(&self, board: &BoardId, user: UserId) -> Result<Read<Option<BoardRow>>, Arc<PortError>> {
-        let asked = self.memory.rankings.row(board, user);
-        match patiently(asked, || self.memory.last_row(board, user).is_some()).await {
-            Ok(row) => Ok(current(row)),
-            Err(error) if error.kind == FailureKind::Unavailable => {
-                self.memory.last_row(board, user).ok_or_else(|| Arc::new(error))
-            }
-            Err(error) => Err(error.into()),
-        }
+        now_or_last(self.memory.rankings.row(board, user), || self.memory.last_row(board, user)).await
     }
+}
+
+fn aged<T>((value, at): (T, Instant)) -> Read<T> {
+    Read { value, stale: Some(at.elapsed()) }
 }
 
 const fn current<T>(value: T) -> Read<T> {
     Read { value, stale: None }
 }
 
-/// Asks the rankings. A server that hangs is as good as away: when time is up and there is an earlier answer, that one is
-/// to be given; else the rankings may take what they take.
-async fn patiently<T>(
+/// The answer of the rankings or, while they are away, the last one. A server that hangs is as good as away: when time is
+/// up and there is a last answer, that one is given; else the rankings may take what they take.
+async fn now_or_last<T>(
     asked: impl Future<Output = Result<T, PortError>>,
-    answered_before: impl Fn() -> bool,
-) -> Result<T, PortError> {
+    last: impl Fn() -> Option<Read<T>>,
+) -> Result<Read<T>, Arc<PortError>> {
     let mut asked = std::pin::pin!(asked);
-    match tokio::time::timeout(PATIENCE, &mut asked).await {
+    let answer = match tokio::time::timeout(PATIENCE, &mut asked).await {
         Ok(answer) => answer,
-        Err(elapsed) if answered_before() => Err(PortError::new("read a board", FailureKind::Unavailable, elapsed)),
-        Err(_) => asked.await,
+        Err(_) => match last() {
+            Some(read) => return Ok(read),
+            None => asked.await,
+        },
+    };
+    match answer {
+        Ok(value) => Ok(current(value)),
+        Err(error) if error.kind == FailureKind::Unavailable => last().ok_or_else(|| Arc::new(error)),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -175,18 +180,12 @@ async fn listen(memory: std::sync::Weak<Memory>, mut announcements: tokio::sync:
 
 impl Memory {
     async fn snapshot(&self, board: &BoardId) -> Shared {
-        let last = || self.last().snapshots.get(board).cloned();
-        let answer = patiently(self.rankings.snapshot(board), || last().is_some()).await;
-        match answer {
-            Ok(snapshot) => {
-                self.last().snapshots.insert(board.clone(), (snapshot.clone(), Instant::now()));
-                Ok(current(snapshot))
-            }
-            Err(error) if error.kind == FailureKind::Unavailable => {
-                last().map(|(value, at)| Read { value, stale: Some(at.elapsed()) }).ok_or_else(|| Arc::new(error))
-            }
-            Err(error) => Err(error.into()),
+        let last = || self.last().snapshots.get(board).cloned().map(aged);
+        let read = now_or_last(self.rankings.snapshot(board), last).await?;
+        if read.stale.is_none() {
+            self.last().snapshots.insert(board.clone(), (read.value.clone(), Instant::now()));
         }
+        Ok(read)
     }
 
     fn hear(&self, announced: &Announcement) {
@@ -214,29 +213,22 @@ impl Memory {
         let last = self.last();
         let (board, offset, limit) = page;
         let seen = last.pages.get(page).cloned();
-        let shown = last.snapshots.get(board).and_then(|(snapshot, at)| {
-            let rows: Vec<BoardRow> = serde_json::from_str(&snapshot.top).ok()?;
+        let shown = last.shown(board).and_then(|(rows, at)| {
             let rows = rows.get(*offset..offset.saturating_add(*limit)).map(<[_]>::to_vec)?;
-            Some((rows, *at))
+            Some((rows, at))
         });
-        let newest = seen.into_iter().chain(shown).max_by_key(|(_, at)| *at);
-        newest.map(|(value, at)| Read { value, stale: Some(at.elapsed()) })
+        seen.into_iter().chain(shown).max_by_key(|(_, at)| *at).map(aged)
     }
 
     /// The user's row in what was last read of the board.
     fn last_row(&self, board: &BoardId, user: UserId) -> Option<Read<Option<BoardRow>>> {
         let last = self.last();
-        let shown = last.snapshots.get(board).and_then(|(snapshot, at)| {
-            let rows: Vec<BoardRow> = serde_json::from_str(&snapshot.top).ok()?;
-            Some((rows, *at))
-        });
         let pages = last.pages.iter().filter(|((of, ..), _)| of == board).map(|(_, page)| page.clone());
-        let rows = pages.chain(shown).filter_map(|(rows, at)| {
+        let rows = pages.chain(last.shown(board)).filter_map(|(rows, at)| {
             let row = rows.into_iter().find(|row| row.user_id == user.get())?;
             Some((row, at))
         });
-        let (row, at) = rows.max_by_key(|(_, at)| *at)?;
-        Some(Read { value: Some(row), stale: Some(at.elapsed()) })
+        rows.max_by_key(|(_, at)| *at).map(|(row, at)| aged((Some(row), at)))
     }
 
     fn last(&self) -> MutexGuard<'_, Last> {
