@@ -6,6 +6,7 @@ use scorewire_core::ports::PortError;
 use scorewire_core::rebuild;
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
+use scorewire_workers::reconcile;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Scope;
@@ -52,9 +53,7 @@ pub(crate) async fn rebuild_now(wiring: &Wiring, settings: &Settings, verify: bo
     } else {
         None
     };
-    let users = rebuild::rebuild(wiring.ledger.as_ref(), wiring.rankings.as_ref(), &board).await?;
-    wiring.metrics.rebuilds.inc();
-    tracing::info!(%board, users, "rebuilt a board at a person's wish");
+    let users = reconcile::rebuild(wiring, &board).await?;
     Ok(RebuiltView {
         board: board.to_string(),
         users,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use scorewire_core::domain::BoardId;
-use scorewire_core::ports::PortError;
+use scorewire_core::ports::{FailureKind, PortError};
 use scorewire_core::rebuild;
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Between two looks whether a board was lost.
 const BEAT: Duration = Duration::from_millis(250);
-/// Renewed with every beat while a rebuild or comparison runs.
+/// Renewed three times within it while a rebuild or comparison runs.
 const LEASE_TIME: Duration = Duration::from_secs(5);
 const LEASE: &str = "reconcile";
 /// The schedule's own lease: whoever compared last keeps it until the next comparison is due.
@@ -71,13 +71,38 @@ pub async fn rebuild_lost(wiring: &Wiring, board: &BoardId) -> Result<(), PortEr
     wiring.leases.release(LEASE).await
 }
 
-async fn rebuild_now(wiring: &Wiring, board: &BoardId) -> Result<(), PortError> {
+/// Another process is at it.
+#[derive(Debug)]
+struct Busy;
+
+impl std::fmt::Display for Busy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("another process rebuilds or compares the board now")
+    }
+}
+
+impl std::error::Error for Busy {}
+
+/// Rebuilds a board at a person's wish, lost or not; says how many users stand on it.
+///
+/// # Errors
+/// When ledger or rankings can not be reached, and unavailable while another process is at it.
+pub async fn rebuild(wiring: &Wiring, board: &BoardId) -> Result<u64, PortError> {
+    if !wiring.leases.hold(LEASE, LEASE_TIME).await? {
+        return Err(PortError::new("rebuild a board", FailureKind::Unavailable, Busy));
+    }
+    let users = rebuild_now(wiring, board).await?;
+    wiring.leases.release(LEASE).await?;
+    Ok(users)
+}
+
+async fn rebuild_now(wiring: &Wiring, board: &BoardId) -> Result<u64, PortError> {
     let began = Instant::now();
     let rebuilding = rebuild::rebuild(wiring.ledger.as_ref(), wiring.rankings.as_ref(), board);
     let users = leading(wiring, rebuilding).await?;
     wiring.metrics.rebuilds.inc();
     tracing::info!(%board, users, ms = began.elapsed().as_millis(), "rebuilt a board from the ledger");
-    Ok(())
+    Ok(users)
 }
 
 async fn compare(wiring: &Wiring, board: &BoardId, every: Duration) -> Result<(), PortError> {
