@@ -26,6 +26,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Buf;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use hyper::upgrade::OnUpgrade;
 use prometheus_client::metrics::counter::Counter;
 use scorewire_core::acceptance::Acceptor;
 use scorewire_core::dead_letters::Verdict;
@@ -108,6 +109,21 @@ impl App {
 pub(crate) struct Arrival {
     pub(crate) peer: IpAddr,
     pub(crate) uri: Uri,
+    /// The connection after an answer of 101, where an HTTP/1.1 request asks for an upgrade.
+    #[expect(dead_code, reason = "for the WebSocket, which is built beside this")]
+    pub(crate) upgrade: Option<OnUpgrade>,
+    /// Cancelled, the listener drops the connection at once, with all that is in flight on it. An upgraded one has
+    /// left the listener: who holds it drops it.
+    #[expect(dead_code, reason = "for the WebSocket, which is built beside this")]
+    pub(crate) cut: CancellationToken,
+}
+
+impl Arrival {
+    /// Of a request that came from nowhere we listen.
+    fn unknown() -> Self {
+        let peer = IpAddr::from([0, 0, 0, 0]);
+        Self { peer, uri: Uri::default(), upgrade: None, cut: CancellationToken::new() }
+    }
 }
 
 /// A request on its way to a handler.
@@ -145,9 +161,8 @@ pub(crate) fn filter(
         .then(move |method: Method, arrival: Option<Arrival>, headers: HeaderMap, body| {
             let app = Arc::clone(&app);
             async move {
-                // The server sets it on every request; a request without one came from nowhere we listen.
-                let arrival =
-                    arrival.unwrap_or_else(|| Arrival { peer: IpAddr::from([0, 0, 0, 0]), uri: Uri::default() });
+                // The listener sets it on every request.
+                let arrival = arrival.unwrap_or_else(Arrival::unknown);
                 answer(&app, &method, &arrival, &headers, body).await
             }
         })
