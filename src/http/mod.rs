@@ -16,8 +16,10 @@ mod problem;
 pub(crate) mod rebuild;
 mod routes;
 mod scores;
+mod streams;
 mod users;
 mod verified;
+mod viewers;
 mod waiting;
 
 use std::net::IpAddr;
@@ -110,11 +112,9 @@ pub(crate) struct Arrival {
     pub(crate) peer: IpAddr,
     pub(crate) uri: Uri,
     /// The connection after an answer of 101, where an HTTP/1.1 request asks for an upgrade.
-    #[expect(dead_code, reason = "for the WebSocket, which is built beside this")]
     pub(crate) upgrade: Option<OnUpgrade>,
     /// Cancelled, the listener drops the connection at once, with all that is in flight on it. An upgraded one has
     /// left the listener: who holds it drops it.
-    #[expect(dead_code, reason = "for the WebSocket, which is built beside this")]
     pub(crate) cut: CancellationToken,
 }
 
@@ -129,6 +129,7 @@ impl Arrival {
 /// A request on its way to a handler.
 struct Call<'a> {
     app: &'a App,
+    arrival: &'a Arrival,
     headers: &'a HeaderMap,
     query: &'a str,
     /// The text in place of the route's `{…}`.
@@ -190,7 +191,7 @@ async fn answer(
         }
         Match::Route(index, parameter) => {
             let query = arrival.uri.query().unwrap_or_default();
-            let call = Call { app, headers, query, parameter, request: &request };
+            let call = Call { app, arrival, headers, query, parameter, request: &request };
             let peer = arrival.peer;
             dispatch(app, index, &call, peer, body).await.unwrap_or_else(|p| p.into_response(path, &request))
         }
@@ -232,7 +233,11 @@ async fn dispatch(
         Action::Page => assets::page(call),
         Action::Asset => assets::asset(call),
         Action::ListScores => scores::list(app, call).await,
-        Action::StreamScores => scores::stream(app, call),
+        Action::StreamScores => streams::board(app, call),
+        Action::StreamTopic => streams::topic(app, call),
+        Action::StreamTopics => streams::several(app, call),
+        Action::OpenSocket => streams::socket(app, call),
+        Action::ListViewers => viewers::list(app, call),
         Action::UpdateScore => {
             // Who may not write need not be read.
             call.caller()?;

@@ -5,6 +5,7 @@ mod deployment;
 mod ledger;
 mod poison;
 mod process;
+mod socket;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
@@ -12,6 +13,7 @@ pub(crate) use deployment::{Deployment, Storage};
 pub(crate) use ledger::LedgerConnection;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command, limited_command};
+pub(crate) use socket::{Received, Socket};
 pub(crate) use stream::{SseEvent, Stream};
 
 use std::future::Future;
