@@ -11,6 +11,7 @@ pub(crate) enum Action {
     StreamScores,
     UpdateScore,
     FindUpdate,
+    CreateStreamToken,
     CreateUser,
     ListUsers,
     FindUser,
@@ -55,11 +56,12 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 21] = [
+pub(crate) const ROUTES: [Route; 22] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     route("GET", "/scores/stream", Action::StreamScores),
     route("GET", "/scores/updates/{id}", Action::FindUpdate),
+    route("POST", "/stream-tokens", Action::CreateStreamToken),
     route("POST", "/users", Action::CreateUser),
     route("GET", "/users", Action::ListUsers),
     route("GET", "/users/{id}", Action::FindUser),

@@ -4,15 +4,17 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use scorewire_core::domain::{
-    BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, Subject, UpdateId, UserId,
+    BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, Subject, TopicName, UpdateId, UserId,
 };
 use scorewire_core::ports::{Acceptance, NewUpdate, QueuedState, QueuedUpdate, UpdateIdentity, UpdateRecord};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
+use super::shed::shed;
 use super::waiting::Waiting;
-use super::{App, Call, Response, conditional, json_response};
+use super::{App, Call, Response, access, conditional, event_stream, json_response};
 use crate::live::{self, Cursor};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -62,10 +64,17 @@ pub(super) fn mark_stale(response: &mut Response, stale: Option<Duration>) {
 struct StreamQuery {
     last_event_id: Option<String>,
     since: Option<i64>,
+    /// Read by `access`.
+    #[serde(rename = "access_token")]
+    _access_token: Option<IgnoredAny>,
 }
 
 /// `GET /scores/stream`: the board as server-sent events.
-pub(super) fn stream(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+pub(super) async fn stream(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    access::watcher(app, call, &[TopicName::of_board(&BoardId::main())])?;
+    if let Some(wait) = app.limits.check_stream(call.address).await? {
+        return Ok(shed("this address opened too many streams", wait));
+    }
     let query: StreamQuery = call.query()?;
     let header = call.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not text"));
     // A browser repeats the URL it was given, so the header is the newer of the two.
@@ -76,13 +85,7 @@ pub(super) fn stream(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
         (None, None) => Cursor::Now,
     };
     let viewer = app.hub.view_board(BoardId::main(), cursor);
-    let body = sync_wrapper::SyncStream::new(live::stream(viewer));
-    let mut response = warp::Reply::into_response(warp::reply::stream(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
+    Ok(event_stream(sync_wrapper::SyncStream::new(live::stream(viewer))))
 }
 
 #[derive(Deserialize)]
