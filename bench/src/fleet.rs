@@ -53,6 +53,7 @@ impl<'a> Fleet<'a> {
         for n in 0..self.plan.apis {
             let mut api = self.command(&server);
             api.args(["serve", "--role", "api", "--rate-limit-subject", "off", "--rate-limit-ip", "off"]);
+            api.args(["--rate-limit-streams", "off"]);
             let log = self.dir.path().join(format!("api-{n}.log"));
             self.apis.push(Running::start(api, &log, "/readyz").await?);
         }

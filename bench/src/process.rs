@@ -252,7 +252,15 @@ impl Scorewire {
             command
         };
         let mut serve = scorewire("serve");
-        serve.args(["--sample", "--rate-limit-subject", "off", "--rate-limit-ip", "off"]);
+        serve.args([
+            "--sample",
+            "--rate-limit-subject",
+            "off",
+            "--rate-limit-ip",
+            "off",
+            "--rate-limit-streams",
+            "off",
+        ]);
         let running = Running::start(serve, &dir.path().join("log"), "/readyz").await?;
         let token = output(scorewire("token").args(TOKEN)).await?;
         Ok(Self { running, token, dir })

@@ -8,16 +8,17 @@ use scorewire_core::settings::Settings;
 use scorewire_core::settings::units::Span;
 
 use super::LocalArgs;
-use crate::http::auth::{Scope, Tokens};
+use crate::http::auth::{Grant, Scope, Tokens};
 
 #[derive(Debug, Args)]
 pub(super) struct TokenArgs {
     /// The token's subject: a user's id for that user, or a service's name
     #[arg(long)]
     user: String,
-    /// What it permits: scores:write (the user's own score), scores:write:any, users:write, admin
+    /// What it permits: scores:write (the user's own score), scores:write:any, users:write, admin, and
+    /// stream:<topic or pattern like match:*> where streams need a token
     #[arg(long, num_args = 1.., value_delimiter = ',', default_value = "scores:write")]
-    scope: Vec<Scope>,
+    scope: Vec<Grant>,
     /// How long it is valid
     #[arg(long, default_value = "1h")]
     ttl: Span,

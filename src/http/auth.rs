@@ -1,6 +1,7 @@
 //! Tokens: JWT with HS256 and nothing else.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::errors::ErrorKind;
@@ -9,7 +10,9 @@ use scorewire_core::domain::{Subject, UserId};
 use scorewire_core::settings::Settings;
 use serde::{Deserialize, Serialize};
 
+pub use super::pattern::TopicPattern;
 use super::problem::{Kind, Problem};
+pub use super::scope::{Grant, Scope};
 use super::verified::{Validity, Verified};
 
 /// The shortest secret HS256 may use (RFC 7518, 3.2).
@@ -17,45 +20,8 @@ pub const SHORTEST_SECRET: usize = 32;
 /// The longest subject, in bytes: it is stored with every update.
 const LONGEST_SUBJECT: usize = 128;
 
-/// What a token permits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// Change one's own score: the user whose id is the token's subject.
-    OwnScores,
-    /// Change any score.
-    AnyScores,
-    /// Create and list users.
-    Users,
-    /// Everything.
-    Admin,
-}
-
-impl Scope {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::OwnScores, Self::AnyScores, Self::Users, Self::Admin];
-
-    /// The scope's word in the `scope` claim.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::OwnScores => "scores:write",
-            Self::AnyScores => "scores:write:any",
-            Self::Users => "users:write",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-impl std::str::FromStr for Scope {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|scope| scope.word() == word)
-            .ok_or_else(|| format!("choose from: {}", Self::ALL.map(Self::word).join(", ")))
-    }
-}
+/// The claim `use` of a token that may stand in a URL.
+const STREAM_USE: &str = "stream";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Claims {
@@ -70,6 +36,9 @@ struct Claims {
     aud: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     iss: Option<String>,
+    /// What alone the token is good for, where that is said.
+    #[serde(default, rename = "use", skip_serializing_if = "Option::is_none")]
+    purpose: Option<String>,
 }
 
 /// Who sent a request, and what it may do.
@@ -77,16 +46,48 @@ struct Claims {
 pub(crate) struct Caller {
     pub(crate) subject: Subject,
     scopes: Vec<Scope>,
+    /// Which topics it may watch.
+    pub(super) patterns: Vec<TopicPattern>,
+    /// The token is a stream token: good for nothing else.
+    pub(super) for_streams: bool,
+    /// When the token ends, in seconds since the Unix epoch, leeway included.
+    pub(super) until: u64,
 }
 
 impl Caller {
     #[cfg(test)]
     pub(super) fn nobody() -> Self {
-        Self { subject: Subject::new("nobody"), scopes: Vec::new() }
+        let subject = Subject::new("nobody");
+        Self { subject, scopes: Vec::new(), patterns: Vec::new(), for_streams: false, until: 0 }
+    }
+
+    fn of(claims: Claims, leeway: u64) -> Self {
+        let for_streams = claims.purpose.is_some();
+        let mut caller = Self {
+            subject: Subject::new(claims.sub),
+            scopes: Vec::new(),
+            patterns: Vec::new(),
+            for_streams,
+            until: claims.exp.saturating_add(leeway),
+        };
+        // Words for other services may stand beside ours.
+        for grant in claims.scope.split_ascii_whitespace().filter_map(|word| word.parse().ok()) {
+            match grant {
+                Grant::Watch(pattern) => caller.patterns.push(pattern),
+                Grant::Scope(scope) if !for_streams => caller.scopes.push(scope),
+                Grant::Scope(_) => {}
+            }
+        }
+        caller
     }
 
     pub(crate) fn may(&self, scope: Scope) -> bool {
         self.scopes.contains(&scope) || self.scopes.contains(&Scope::Admin)
+    }
+
+    /// The topics it may watch.
+    pub(super) fn watchable(&self) -> Vec<TopicPattern> {
+        if self.may(Scope::Admin) { vec![TopicPattern::all()] } else { self.patterns.clone() }
     }
 
     /// Fails unless the token permits changing this user's score.
@@ -171,30 +172,56 @@ impl Tokens {
     ///
     /// # Errors
     /// When signing fails.
-    pub fn issue(&self, subject: &str, scopes: &[Scope], expires: std::time::SystemTime) -> anyhow::Result<String> {
-        let claims = Claims {
-            sub: subject.to_owned(),
-            scope: scopes.iter().map(|s| s.word()).collect::<Vec<_>>().join(" "),
-            exp: expires.duration_since(std::time::UNIX_EPOCH)?.as_secs(),
-            nbf: None,
-            aud: self.audience.clone().map(Into::into),
-            iss: self.issuer.clone(),
-        };
+    pub fn issue(
+        &self,
+        subject: &str,
+        grants: &[impl Into<Grant> + Clone],
+        expires: SystemTime,
+    ) -> anyhow::Result<String> {
+        let words = grants.iter().map(|grant| grant.clone().into().to_string()).collect::<Vec<_>>();
+        self.sign(subject, words.join(" "), expires.duration_since(UNIX_EPOCH)?.as_secs(), None)
+    }
+
+    /// A signed token that is good for watching these topics until a Unix second, and for nothing else.
+    ///
+    /// # Errors
+    /// When signing fails.
+    pub(super) fn issue_for_streams(
+        &self,
+        subject: &Subject,
+        topics: &[TopicPattern],
+        expires: u64,
+    ) -> anyhow::Result<String> {
+        let words = topics.iter().map(|topic| Grant::Watch(topic.clone()).to_string()).collect::<Vec<_>>();
+        self.sign(subject.as_str(), words.join(" "), expires, Some(STREAM_USE.to_owned()))
+    }
+
+    fn sign(&self, subject: &str, scope: String, exp: u64, purpose: Option<String>) -> anyhow::Result<String> {
+        let aud = self.audience.clone().map(Into::into);
+        let claims = Claims { sub: subject.to_owned(), scope, exp, nbf: None, aud, iss: self.issuer.clone(), purpose };
         Ok(jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign)?)
     }
 
-    /// Who sent a request with these headers.
+    /// Clock difference forgiven, in seconds.
+    pub(super) fn leeway(&self) -> u64 {
+        self.validation.leeway
+    }
+
+    /// Who sent a request with these headers; not with a stream token.
     pub(crate) fn caller(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Problem> {
-        let Some(value) = headers.get(header::AUTHORIZATION) else {
-            return Err(unauthorized("send a token: Authorization: Bearer <JWT>", false));
-        };
-        let token = value.to_str().ok().and_then(|text| {
-            let (scheme, token) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
-        let Some(token) = token else {
-            return Err(unauthorized("the Authorization header must read: Bearer <JWT>", true));
-        };
+        let token = bearer(headers)?.ok_or_else(|| unauthorized("send a token: Authorization: Bearer <JWT>", false))?;
+        let caller = self.verify(token)?;
+        if caller.for_streams {
+            return Err(Problem::new(
+                Kind::Forbidden,
+                "a stream token is good for streams only: send the token it was made with",
+            ));
+        }
+        Ok(caller)
+    }
+
+    /// Whom a token names, of whatever use.
+    pub(super) fn verify(&self, token: &str) -> Result<Arc<Caller>, Problem> {
         let now = jsonwebtoken::get_current_timestamp();
         if let Some(caller) = self.verified.find(token, now) {
             return Ok(caller);
@@ -205,11 +232,24 @@ impl Tokens {
         if claims.sub.is_empty() || claims.sub.len() > LONGEST_SUBJECT || claims.sub.chars().any(char::is_control) {
             return Err(unauthorized("the token's sub is 1 to 128 bytes without control characters", true));
         }
-        let scopes = claims.scope.split_ascii_whitespace().filter_map(|word| word.parse().ok()).collect();
-        let caller = Arc::new(Caller { subject: Subject::new(claims.sub), scopes });
-        self.verified.remember(token, validity(claims.exp, claims.nbf, self.validation.leeway), &caller, now);
+        if claims.purpose.as_deref().is_some_and(|purpose| purpose != STREAM_USE) {
+            return Err(unauthorized("the token is for another use", true));
+        }
+        let validity = validity(claims.exp, claims.nbf, self.validation.leeway);
+        let caller = Arc::new(Caller::of(claims, self.validation.leeway));
+        self.verified.remember(token, validity, &caller, now);
         Ok(caller)
     }
+}
+
+/// The token of the `Authorization` header, if there is one.
+pub(super) fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    token.map(Some).ok_or_else(|| unauthorized("the Authorization header must read: Bearer <JWT>", true))
 }
 
 /// When a token with these claims is valid; as jsonwebtoken decides it.
@@ -219,7 +259,7 @@ fn validity(exp: u64, nbf: Option<f64>, leeway: u64) -> Validity {
     Validity { from: nbf.saturating_sub(leeway), until: exp.saturating_add(leeway) }
 }
 
-fn unauthorized(detail: &str, presented: bool) -> Problem {
+pub(super) fn unauthorized(detail: &str, presented: bool) -> Problem {
     let challenge = if presented { "Bearer error=\"invalid_token\"" } else { "Bearer" };
     Problem::new(Kind::Unauthorized, detail).header(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }

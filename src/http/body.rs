@@ -28,13 +28,40 @@ pub(crate) async fn json<T: DeserializeOwned>(
     body: impl Stream<Item = Result<impl Buf, warp::Error>>,
     limits: BodyLimits,
 ) -> Result<T, Problem> {
-    if !is_json(headers) {
-        return Err(Problem::new(Kind::UnsupportedMediaType, "send the body as Content-Type: application/json"));
+    must_be_json(headers)?;
+    parse(&whole(headers, body, limits).await?)
+}
+
+/// Reads a body that may be left out into a value.
+pub(crate) async fn json_or_nothing<T: DeserializeOwned>(
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    limits: BodyLimits,
+) -> Result<Option<T>, Problem> {
+    let bytes = whole(headers, body, limits).await?;
+    if bytes.is_empty() {
+        return Ok(None);
     }
-    let bytes = tokio::time::timeout(limits.time, read(headers, body, limits.bytes))
+    must_be_json(headers)?;
+    parse(&bytes).map(Some)
+}
+
+/// Reads all of a body, in time.
+async fn whole(
+    headers: &HeaderMap,
+    body: impl Stream<Item = Result<impl Buf, warp::Error>>,
+    limits: BodyLimits,
+) -> Result<BytesMut, Problem> {
+    tokio::time::timeout(limits.time, read(headers, body, limits.bytes))
         .await
-        .map_err(|_| Problem::new(Kind::BodyTooSlow, format!("send the whole body within {:?}", limits.time)))??;
-    parse(&bytes)
+        .map_err(|_| Problem::new(Kind::BodyTooSlow, format!("send the whole body within {:?}", limits.time)))?
+}
+
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    Err(Problem::new(Kind::UnsupportedMediaType, "send the body as Content-Type: application/json"))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,4 +1,4 @@
-//! Rate limits: a bucket per subject for writes, one per address for everything; their headers and problems.
+//! Rate limits: a bucket per subject for writes, per address one for everything and one for new streams.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -72,10 +72,11 @@ fn value(text: String) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or_else(|_| unreachable!("digits and names are a header value"))
 }
 
-/// Both limits.
+/// All limits.
 pub(crate) struct Limits {
     subjects: Option<Limiter>,
     addresses: Option<Limiter>,
+    streams: Option<Limiter>,
 }
 
 impl fmt::Debug for Limits {
@@ -85,8 +86,12 @@ impl fmt::Debug for Limits {
 }
 
 impl Limits {
-    pub(crate) fn new(limits: &dyn RateLimits, subject: Rate, ip: Rate) -> Self {
-        Self { subjects: Limiter::new(limits, "writes", subject), addresses: Limiter::new(limits, "requests", ip) }
+    pub(crate) fn new(limits: &dyn RateLimits, subject: Rate, ip: Rate, streams: Rate) -> Self {
+        Self {
+            subjects: Limiter::new(limits, "writes", subject),
+            addresses: Limiter::new(limits, "requests", ip),
+            streams: Limiter::new(limits, "streams", streams),
+        }
     }
 
     /// Counts a write of a subject.
@@ -105,9 +110,21 @@ impl Limits {
         }
     }
 
+    /// Counts a new stream of an address; how long it must wait, where there were too many.
+    pub(crate) async fn check_stream(&self, address: IpAddr) -> Result<Option<Duration>, Problem> {
+        let Some(limiter) = &self.streams else { return Ok(None) };
+        match limiter.buckets.take(&BucketKey::Address(network(address))).await? {
+            Taken::Allowed { .. } => Ok(None),
+            Taken::Refused { retry_in } => Ok(Some(retry_in)),
+        }
+    }
+
     /// Forgets buckets that are full again.
     pub(crate) fn forget_idle(&self) {
-        [&self.subjects, &self.addresses].into_iter().flatten().for_each(|limiter| limiter.buckets.forget_idle());
+        [&self.subjects, &self.addresses, &self.streams]
+            .into_iter()
+            .flatten()
+            .for_each(|limiter| limiter.buckets.forget_idle());
     }
 }
 
@@ -132,7 +149,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_bucket_empties_and_says_when_to_come_back() {
-        let limits = Limits::new(&LocalRateLimits, "2/1m".parse().expect("valid"), Rate::Off);
+        let limits = Limits::new(&LocalRateLimits, "2/1m".parse().expect("valid"), Rate::Off, Rate::Off);
         let ann = Subject::new("ann");
         let mut headers = HeaderMap::new();
         limits.check_subject(&ann).await.expect("first").expect("limited").write(&mut headers);
@@ -144,6 +161,18 @@ mod tests {
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()["retry-after"], "30");
         assert!(limits.check_subject(&Subject::new("bob")).await.is_ok(), "everybody has a bucket of their own");
+    }
+
+    #[tokio::test]
+    async fn new_streams_of_an_address_are_counted_and_told_how_long_to_wait() {
+        let limits = Limits::new(&LocalRateLimits, Rate::Off, Rate::Off, "2/1m".parse().expect("valid"));
+        let address = IpAddr::from([10, 0, 0, 1]);
+        for expected in [None, None, Some(30)] {
+            let wait = limits.check_stream(address).await.expect("checked");
+            assert_eq!(wait.map(|wait| wait.as_secs_f64().ceil() as u64), expected);
+        }
+        let lifted = Limits::new(&LocalRateLimits, Rate::Off, Rate::Off, Rate::Off);
+        assert_eq!(lifted.check_stream(address).await.expect("no limit"), None);
     }
 
     #[test]
@@ -174,7 +203,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_that_can_not_be_checked_is_unavailable_for_now() {
-        let limits = Limits::new(&Gone, Rate::Off, "2/1m".parse().expect("valid"));
+        let limits = Limits::new(&Gone, Rate::Off, "2/1m".parse().expect("valid"), Rate::Off);
         let refused = limits.check_address(IpAddr::from([10, 0, 0, 1])).await.expect_err("unavailable");
         let response = refused.into_response("/", &RequestId::new("r"));
         assert_eq!(response.status(), 503);

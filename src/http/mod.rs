@@ -2,6 +2,7 @@
 //!
 //! warp carries the request and the response; the route table (`routes`) decides what it is about.
 
+mod access;
 mod assets;
 pub mod auth;
 mod body;
@@ -11,11 +12,15 @@ mod cors;
 mod jobs;
 mod limit;
 mod operations;
+mod pattern;
 mod prefer;
 mod problem;
 pub(crate) mod rebuild;
 mod routes;
+mod scope;
 mod scores;
+mod shed;
+mod stream_tokens;
 mod streams;
 mod users;
 mod verified;
@@ -87,7 +92,12 @@ impl App {
         health: Option<Arc<Health>>,
     ) -> Self {
         Self {
-            limits: Limits::new(&*wiring.rate_limits, settings.rate_limit_subject, settings.rate_limit_ip),
+            limits: Limits::new(
+                &*wiring.rate_limits,
+                settings.rate_limit_subject,
+                settings.rate_limit_ip,
+                settings.rate_limit_streams,
+            ),
             cors: Cors::new(&settings.cors_origins.0),
             counters: RouteCounters::default(),
             settings,
@@ -106,8 +116,9 @@ impl App {
     }
 }
 
-/// What the connection knows of a request, set by the server as an extension.
-#[derive(Clone, Debug)]
+/// What the connection knows of a request, set by the server as an extension. Its URI may hold a token, so it is not
+/// for printing.
+#[derive(Clone)]
 pub(crate) struct Arrival {
     pub(crate) peer: IpAddr,
     pub(crate) uri: Uri,
@@ -131,6 +142,9 @@ struct Call<'a> {
     app: &'a App,
     arrival: &'a Arrival,
     headers: &'a HeaderMap,
+    /// Where it comes from, beyond trusted proxies.
+    address: IpAddr,
+    /// May hold a token: never part of a log line or a problem.
     query: &'a str,
     /// The text in place of the route's `{…}`.
     parameter: &'a str,
@@ -191,9 +205,9 @@ async fn answer(
         }
         Match::Route(index, parameter) => {
             let query = arrival.uri.query().unwrap_or_default();
-            let call = Call { app, arrival, headers, query, parameter, request: &request };
-            let peer = arrival.peer;
-            dispatch(app, index, &call, peer, body).await.unwrap_or_else(|p| p.into_response(path, &request))
+            let address = client_ip::client_ip(arrival.peer, headers, &app.settings.trusted_proxies.0);
+            let call = Call { app, arrival, headers, address, query, parameter, request: &request };
+            dispatch(app, index, &call, body).await.unwrap_or_else(|p| p.into_response(path, &request))
         }
         Match::OtherMethods if method == Method::OPTIONS => options(path),
         Match::OtherMethods => {
@@ -220,28 +234,31 @@ async fn dispatch(
     app: &App,
     index: usize,
     call: &Call<'_>,
-    peer: IpAddr,
     body: impl Stream<Item = Result<impl Buf, warp::Error>> + Send,
 ) -> Result<Response, Problem> {
     let route = ROUTES[index];
     if route.counted == Counted::Yes {
-        let address = client_ip::client_ip(peer, call.headers, &app.settings.trusted_proxies.0);
-        app.limits.check_address(address).await?;
+        app.limits.check_address(call.address).await?;
     }
     let limits = BodyLimits { bytes: app.settings.max_body.0, time: app.settings.header_timeout.0 };
     match route.action {
         Action::Page => assets::page(call),
         Action::Asset => assets::asset(call),
         Action::ListScores => scores::list(app, call).await,
-        Action::StreamScores => streams::board(app, call),
-        Action::StreamTopic => streams::topic(app, call),
-        Action::StreamTopics => streams::several(app, call),
-        Action::OpenSocket => streams::socket(app, call),
+        Action::StreamScores => streams::board(app, call).await,
+        Action::StreamTopic => streams::topic(app, call).await,
+        Action::StreamTopics => streams::several(app, call).await,
+        Action::OpenSocket => streams::socket(app, call).await,
         Action::ListViewers => viewers::list(app, call),
         Action::UpdateScore => {
             // Who may not write need not be read.
             call.caller()?;
             scores::update(app, call, body::json(call.headers, body, limits).await?).await
+        }
+        Action::CreateStreamToken => {
+            call.caller()?;
+            let wish = body::json_or_nothing(call.headers, body, limits).await?.unwrap_or_default();
+            stream_tokens::create(app, call, wish)
         }
         Action::FindUpdate => scores::find_update(app, call).await,
         Action::CreateUser => {
@@ -292,6 +309,20 @@ fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     let mut response = Response::new(serde_json::to_vec(body).unwrap_or_default().into());
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// A stream of server-sent events.
+fn event_stream<S, E>(events: S) -> Response
+where
+    S: Stream<Item = Result<bytes::Bytes, E>> + Send + Sync + 'static,
+    E: Into<Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+{
+    let mut response = warp::Reply::into_response(warp::reply::stream(events));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }
 

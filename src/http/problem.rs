@@ -56,6 +56,8 @@ kinds! {
     Unauthorized = "unauthorized", UNAUTHORIZED, "A valid token is needed";
     /// The token does not permit this.
     Forbidden = "forbidden", FORBIDDEN, "The token does not permit this";
+    /// Pages of this origin may not do this: `cors_origins` does not list it.
+    OriginNotAllowed = "origin-not-allowed", FORBIDDEN, "The origin is not allowed";
     /// The id belongs to a user of another name.
     UserExists = "user-exists", CONFLICT, "The id is taken";
     /// The same idempotency key was used for another body before.

@@ -15,6 +15,7 @@ pub(crate) enum Action {
     ListViewers,
     UpdateScore,
     FindUpdate,
+    CreateStreamToken,
     CreateUser,
     ListUsers,
     FindUser,
@@ -59,7 +60,7 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 25] = [
+pub(crate) const ROUTES: [Route; 26] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     route("GET", "/scores/stream", Action::StreamScores),
@@ -67,6 +68,7 @@ pub(crate) const ROUTES: [Route; 25] = [
     route("GET", "/topics/stream", Action::StreamTopics),
     route("GET", "/topics/{topic}/stream", Action::StreamTopic),
     route("GET", "/ws", Action::OpenSocket),
+    route("POST", "/stream-tokens", Action::CreateStreamToken),
     route("POST", "/users", Action::CreateUser),
     route("GET", "/users", Action::ListUsers),
     route("GET", "/users/{id}", Action::FindUser),

@@ -9,8 +9,10 @@ use scorewire_core::domain::{BoardId, TopicError, TopicName};
 use scorewire_core::metrics::Transport;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::access::{self, Watcher};
 use super::problem::{Kind, Problem};
-use super::{App, Call, Response, client_ip};
+use super::shed::shed;
+use super::{App, Call, Response, event_stream};
 use crate::live::{self, Close, Cursor, Follow, Form, Socket, SocketLimits, Visitor};
 
 /// The one subprotocol of `/ws`.
@@ -70,24 +72,24 @@ impl StreamQuery {
 }
 
 /// `GET /scores/stream`: the board as server-sent events.
-pub(super) fn board(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
-    single(app, call, TopicName::of_board(&BoardId::main()))
+pub(super) async fn board(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    single(app, call, TopicName::of_board(&BoardId::main())).await
 }
 
 /// `GET /topics/{topic}/stream`: any topic as server-sent events.
-pub(super) fn topic(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+pub(super) async fn topic(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let name = percent_decode_str(call.parameter).decode_utf8_lossy();
-    single(app, call, named_topic(&name)?)
+    single(app, call, named_topic(&name)?).await
 }
 
-fn single(app: &App, call: &Call<'_>, topic: TopicName) -> Result<Response, Problem> {
+async fn single(app: &App, call: &Call<'_>, topic: TopicName) -> Result<Response, Problem> {
     let query = StreamQuery::parse(call, false)?;
     let cursor = Cursor::named(query.named(call), query.since);
-    events(app, call, vec![query.follow(topic, cursor)], Form::Single)
+    events(app, call, vec![query.follow(topic, cursor)], Form::Single).await
 }
 
 /// `GET /topics/stream?topic=…&topic=…`: several topics as server-sent events.
-pub(super) fn several(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+pub(super) async fn several(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let query = StreamQuery::parse(call, true)?;
     let most = app.settings.max_topics_per_viewer;
     if query.topics.is_empty() || query.topics.len() > most {
@@ -111,7 +113,7 @@ pub(super) fn several(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
             follows.push(query.follow(topic, cursor));
         }
     }
-    events(app, call, follows, Form::Several)
+    events(app, call, follows, Form::Several).await
 }
 
 /// Reads `<topic>@<place>,…`.
@@ -126,50 +128,59 @@ fn named_topic(name: &str) -> Result<TopicName, Problem> {
     })
 }
 
-fn visitor(app: &App, call: &Call<'_>, transport: Transport) -> Visitor {
-    Visitor {
-        address: client_ip::client_ip(call.arrival.peer, call.headers, &app.settings.trusted_proxies.0),
-        subject: None,
-        transport,
-        cut: call.arrival.cut.clone(),
-    }
+/// What there was no room for.
+const NO_ROOM: &str = "there is no room for another viewer";
+/// How long one waits who found no room.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(2);
+
+fn visitor(call: &Call<'_>, watcher: &Watcher, transport: Transport) -> Visitor {
+    Visitor { address: call.address, subject: watcher.subject.clone(), transport, cut: call.arrival.cut.clone() }
 }
 
-fn events(app: &App, call: &Call<'_>, follows: Vec<Follow>, form: Form) -> Result<Response, Problem> {
-    let Some(mut viewer) = app.hub.admit(visitor(app, call, Transport::Sse), None) else {
+async fn events(app: &App, call: &Call<'_>, follows: Vec<Follow>, form: Form) -> Result<Response, Problem> {
+    let topics: Vec<_> = follows.iter().map(|follow| follow.topic.clone()).collect();
+    let watcher = access::watcher(app, call, &topics)?;
+    let turned_away = |why, wait| {
         app.wiring.metrics.closed(Transport::Sse, Close::TryLater.code());
-        return Ok(event_stream(warp::Reply::into_response(live::last_words(Close::TryLater).to_vec())));
+        Ok(shed(why, wait))
+    };
+    if let Some(wait) = app.limits.check_stream(call.address).await? {
+        return turned_away("this address opened too many streams", wait);
+    }
+    let visitor = visitor(call, &watcher, Transport::Sse);
+    let Some(mut viewer) = app.hub.admit(visitor, watcher.expires) else {
+        return turned_away(NO_ROOM, NO_ROOM_WAIT);
     };
     follows.into_iter().for_each(|follow| viewer.follow(follow));
-    let body = sync_wrapper::SyncStream::new(live::stream(viewer, form));
-    Ok(event_stream(warp::Reply::into_response(warp::reply::stream(body))))
-}
-
-fn event_stream(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    response
+    Ok(event_stream(sync_wrapper::SyncStream::new(live::stream(viewer, form))))
 }
 
 /// `GET /ws`: upgrades to a WebSocket that follows what it is asked for.
-pub(super) fn socket(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+pub(super) async fn socket(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let key = handshake(call)?;
     let upgrade = call.arrival.upgrade.clone().ok_or_else(upgrade_required)?;
     let subprotocol = subprotocol(call)?;
-    let visitor = visitor(app, call, Transport::WebSocket);
+    if !app.cors.allows_upgrade(call.headers) {
+        let detail = "pages of this origin may not connect: list it in cors_origins";
+        return Err(Problem::new(Kind::OriginNotAllowed, detail));
+    }
+    let watcher = access::watcher(app, call, &[])?;
+    let over_rate = app.limits.check_stream(call.address).await?.is_some();
+    let visitor = visitor(call, &watcher, Transport::WebSocket);
     let cut = visitor.cut.clone();
-    let viewer = app.hub.admit(visitor, None);
-    let limits = SocketLimits::from_settings(&app.settings);
+    let viewer = (!over_rate).then(|| app.hub.admit(visitor, watcher.expires)).flatten();
     if viewer.is_none() {
         app.wiring.metrics.closed(Transport::WebSocket, Close::TryLater.code());
     }
+    let limits = SocketLimits::from_settings(&app.settings);
     tokio::spawn(async move {
         let Ok(stream) = upgrade.await else { return };
         let stream = TokioIo::new(stream);
         match viewer {
-            Some(viewer) => Socket { viewer, limits, may: Box::new(|_| true), cut }.run(stream).await,
+            Some(viewer) => {
+                Socket { viewer, limits, may: Box::new(move |topic| watcher.may(topic)), cut }.run(stream).await;
+            }
+            // A browser learns nothing of an upgrade that fails, but it reads a close.
             None => live::turn_away(stream, Close::TryLater).await,
         }
     });

@@ -34,8 +34,8 @@ pub(super) fn event(name: &str, id: Option<&Position>, data: &str) -> Bytes {
     }
 }
 
-/// The end of a stream, or all of one that there is no place for.
-pub(crate) fn last_words(close: Close) -> Bytes {
+/// The end of a stream.
+fn last_words(close: Close) -> Bytes {
     let wait_ms = come_back_ms();
     let json = close.json();
     match close {

@@ -1,5 +1,6 @@
 //! Requests and answers, by URL; what every answer has in common is checked here, once.
 
+mod access;
 mod auth;
 mod cors;
 mod fuzz;

@@ -43,6 +43,7 @@ impl TestApp {
             listen: Some("127.0.0.1:0".parse().expect("an address")),
             rate_limit_subject: Some("off".parse().expect("a rate")),
             rate_limit_ip: Some("off".parse().expect("a rate")),
+            rate_limit_streams: Some("off".parse().expect("a rate")),
             ..storage.overrides()
         };
         change(&mut overrides);

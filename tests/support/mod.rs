@@ -14,7 +14,7 @@ pub(crate) use ledger::LedgerConnection;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command, limited_command};
 pub(crate) use socket::{Received, Socket};
-pub(crate) use stream::{SseEvent, Stream};
+pub(crate) use stream::{Envelopes, SseEvent, Stream};
 
 use std::future::Future;
 use std::time::Duration;

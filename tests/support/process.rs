@@ -93,7 +93,7 @@ async fn listening(mut command: Command) -> (Child, Option<String>) {
 /// The server's command line, on a free port and without rate limits.
 pub(crate) fn command(data_dir: &Path, arguments: &[&str]) -> Command {
     let mut command = limited_command(data_dir, arguments);
-    command.args(["--rate-limit-subject", "off", "--rate-limit-ip", "off"]);
+    command.args(["--rate-limit-subject", "off", "--rate-limit-ip", "off", "--rate-limit-streams", "off"]);
     command
 }
 

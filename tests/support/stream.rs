@@ -55,6 +55,21 @@ impl Stream {
         }
     }
 
+    /// The next block of lines that is no comment; `None` when the stream ended in order.
+    pub(crate) async fn block(&mut self) -> Option<String> {
+        loop {
+            while let Some(end) = self.buffer.find("\n\n") {
+                let block = self.buffer[..end].to_owned();
+                self.buffer.drain(..end + 2);
+                if !block.starts_with(':') {
+                    return Some(block);
+                }
+            }
+            let chunk = self.response.chunk().await.expect("the stream does not break off")?;
+            self.buffer.push_str(std::str::from_utf8(&chunk).expect("UTF-8"));
+        }
+    }
+
     /// The next event, which must be of this kind.
     pub(crate) async fn expect(&mut self, event: &str) -> SseEvent {
         let next = self.next().await.expect("the stream goes on");
@@ -98,5 +113,25 @@ impl Stream {
             }
         }
         Some(SseEvent { event: event?, id: id.expect("every event has an id"), data: data.expect("and data") })
+    }
+}
+
+/// A stream of several topics: each event's data is a message of the protocol.
+pub(crate) struct Envelopes {
+    stream: Stream,
+}
+
+impl Envelopes {
+    pub(crate) fn new(response: Response) -> Self {
+        Self { stream: Stream::new(response) }
+    }
+
+    /// The next message, and the id of its event if it has one.
+    pub(crate) async fn next(&mut self) -> (Option<String>, Value) {
+        let block = within("an event", self.stream.block()).await.expect("the stream goes on");
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
+        assert_eq!(field("event:"), None, "events of several topics have the default type");
+        let data = serde_json::from_str(field("data:").expect("data")).expect("JSON");
+        (field("id:").map(str::to_owned), data)
     }
 }

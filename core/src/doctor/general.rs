@@ -1,8 +1,8 @@
 //! The process's own settings: secrets, addresses, and whether they make a deployment.
 
 use super::{Finding, is_this_machine};
-use crate::settings::Settings;
 use crate::settings::units::Secret;
+use crate::settings::{OriginPattern, Settings};
 
 /// Bytes of the shortest secret HS256 may use (RFC 7518, 3.2).
 const SHORTEST_SECRET: usize = 32;
@@ -98,10 +98,10 @@ fn is_placeholder(secret: &str) -> bool {
 
 fn origins(settings: &Settings) -> Finding {
     let check = "cors_origins";
-    let any = settings.cors_origins.0.iter().any(|origin| origin == "*");
+    let any = settings.cors_origins.0.iter().any(|origin| *origin == OriginPattern::Any);
     let origins = match settings.cors_origins.0.as_slice() {
         [] => "none".to_owned(),
-        origins => origins.join(", "),
+        origins => origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
     let found = format!("{origins}, listening on {}", settings.listen);
     if any && !settings.listen.ip().is_loopback() {

@@ -139,7 +139,8 @@ mod tests {
             SettingsFile::parse("top_rows = 3\ncors_origins = [\"https://a.example\"]", Path::new("x")).expect("valid");
         let settings = Settings::resolve(Overrides::default(), &file).expect("valid");
         assert_eq!(settings.top_rows, 3);
-        assert_eq!(settings.cors_origins.0, ["https://a.example"]);
+        let origins: Vec<_> = settings.cors_origins.0.iter().map(ToString::to_string).collect();
+        assert_eq!(origins, ["https://a.example"]);
         let flags = Overrides { top_rows: Some(5), ..Overrides::default() };
         assert_eq!(Settings::resolve(flags, &file).expect("valid").top_rows, 5);
     }
@@ -149,6 +150,8 @@ mod tests {
         let message = |text| parse(text).map(|_| ()).unwrap_err().to_string();
         assert!(message("listn = 1").contains("unknown key `listn`"));
         assert!(message("heartbeat = \"often\"").contains("`heartbeat`"));
+        let said = message("cors_origins = [\"https://a.example/path\"]");
+        assert!(said.contains("`cors_origins`") && said.contains("has a path"), "{said}");
         assert!(message("heartbeat = 1.5").contains("`heartbeat`"));
         assert!(message("= 3").contains("not valid TOML"));
     }

@@ -1,8 +1,10 @@
 //! Every knob: a flag, an environment variable and a line of `scorewire.toml`, in this order of precedence.
 
 mod file;
+mod origin;
 mod table;
 pub mod units;
 
 pub use file::{SettingsError, SettingsFile};
+pub use origin::OriginPattern;
 pub use table::{Documented, Overrides, Settings};

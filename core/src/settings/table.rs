@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::file::{SettingsError, SettingsFile};
-use super::units::{Bytes, Failing, List, LogFormat, Maybe, Rate, Role, Secret, Span};
+use super::origin::OriginPattern;
+use super::units::{Bytes, Failing, List, LogFormat, Maybe, Rate, Role, Secret, Span, StreamAccess};
 
 /// A setting as its documentation shows it.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +69,12 @@ macro_rules! settings {
 settings! {
     /// Address and port to listen on
     listen: SocketAddr = "127.0.0.1:3000", "SCOREWIRE_LISTEN";
+    /// Address and port to listen on with TLS, where tls_cert and tls_key are set
+    tls_listen: SocketAddr = "127.0.0.1:3443", "SCOREWIRE_TLS_LISTEN";
+    /// Certificate chain (PEM file), read anew when it changes; empty: no TLS
+    tls_cert: Maybe<PathBuf> = "", "SCOREWIRE_TLS_CERT";
+    /// Private key of the certificate (PEM file), read anew when it changes
+    tls_key: Maybe<PathBuf> = "", "SCOREWIRE_TLS_KEY";
     /// Directory of everything the embedded deployment stores
     data_dir: PathBuf = "scorewire-data", "SCOREWIRE_DATA_DIR";
     /// Ledger: postgres://user:password@host:5432/name; empty for the SQLite file of the embedded deployment
@@ -102,12 +109,14 @@ settings! {
     rate_limit_subject: Rate = "100/1s", "SCOREWIRE_RATE_LIMIT_SUBJECT";
     /// Requests an address may send, reads included; or off
     rate_limit_ip: Rate = "1000/1s", "SCOREWIRE_RATE_LIMIT_IP";
+    /// Streams an address may open; or off
+    rate_limit_streams: Rate = "1200/1m", "SCOREWIRE_RATE_LIMIT_STREAMS";
     /// While Redis can not be asked about a limit: open (each process limits by itself) or closed (503)
     rate_limit_unavailable: Failing = "open", "SCOREWIRE_RATE_LIMIT_UNAVAILABLE";
     /// Proxies (networks, comma separated) whose X-Forwarded-For is believed
     trusted_proxies: List<IpNet> = "", "SCOREWIRE_TRUSTED_PROXIES";
-    /// Origins (comma separated) whose pages may call the API; * for any
-    cors_origins: List<String> = "*", "SCOREWIRE_CORS_ORIGINS";
+    /// Origins (comma separated) whose pages may call the API, like https://*.example.com; * for any, without cookies
+    cors_origins: List<OriginPattern> = "*", "SCOREWIRE_CORS_ORIGINS";
     /// Largest request body
     max_body: Bytes = "64KiB", "SCOREWIRE_MAX_BODY";
     /// Open connections at most
@@ -164,6 +173,10 @@ settings! {
     viewer_max_delay: Span = "30s", "SCOREWIRE_VIEWER_MAX_DELAY";
     /// Time within which the viewers of a server that stops leave it, spread evenly
     drain_window: Span = "2s", "SCOREWIRE_DRAIN_WINDOW";
+    /// Who may watch streams: public (everybody) or token (who has a token with a scope like stream:scores)
+    streams: StreamAccess = "public", "SCOREWIRE_STREAMS";
+    /// How long a token from POST /stream-tokens is valid
+    stream_token_life: Span = "5m", "SCOREWIRE_STREAM_TOKEN_LIFE";
     /// Silence after which a viewer gets a comment line
     heartbeat: Span = "15s", "SCOREWIRE_HEARTBEAT";
 }

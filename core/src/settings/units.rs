@@ -184,6 +184,16 @@ words! {
 }
 
 words! {
+    /// Who may watch streams.
+    StreamAccess {
+        /// Everybody.
+        Public = "public",
+        /// Who has a token whose scopes cover the topic.
+        Token = "token",
+    }
+}
+
+words! {
     /// How log lines look.
     LogFormat {
         /// For people.

@@ -97,6 +97,8 @@ impl Fleet {
             "1000000",
             "--rate-limit-ip",
             "off",
+            "--rate-limit-streams",
+            "off",
             "--rate-limit-subject",
             plan.rate_limit,
         ];
