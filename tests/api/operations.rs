@@ -188,6 +188,8 @@ async fn every_problem_explains_itself() {
     let app = TestApp::start().await;
     let slugs = [
         ("not-found", 404),
+        ("unknown-topic", 404),
+        ("upgrade-required", 426),
         ("method-not-allowed", 405),
         ("invalid-request", 400),
         ("invalid-json", 400),

@@ -61,6 +61,12 @@ impl ServerProcess {
         prlimit(Some(self.pid()), Resource::Fsize, unlimited).expect("its own user may");
     }
 
+    /// Limits a resource of it from now on.
+    pub(crate) fn limit(&self, resource: Resource, to: u64) {
+        let limit = Rlimit { current: Some(to), maximum: Some(to) };
+        prlimit(Some(self.pid()), resource, limit).expect("its own user may");
+    }
+
     fn pid(&self) -> Pid {
         self.child.id().and_then(|id| Pid::from_raw(id.cast_signed())).expect("a living process")
     }

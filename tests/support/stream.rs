@@ -87,6 +87,15 @@ impl Stream {
         }
     }
 
+    /// Whether it goes on: nothing is there to read, and no end.
+    pub(crate) async fn is_open(&mut self) -> bool {
+        tokio::select! {
+            biased;
+            chunk = self.response.chunk() => chunk.is_ok_and(|chunk| chunk.is_some()),
+            () = std::future::ready(()) => true,
+        }
+    }
+
     /// Waits for a comment line.
     pub(crate) async fn comment(&mut self) {
         let before = self.comments;

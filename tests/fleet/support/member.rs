@@ -46,6 +46,13 @@ impl Member {
         }
     }
 
+    /// Asks it to end (SIGTERM), and waits until it has ended well.
+    pub(crate) async fn stop(&self) {
+        if let Some(process) = self.process.lock().await.take() {
+            process.terminate().await;
+        }
+    }
+
     /// Stops it as it stands (SIGSTOP) while the future runs, then lets it go on.
     pub(crate) async fn stopped_while(&self, work: impl Future<Output = ()>) {
         // Held all the while: nobody kills or starts what stands still.

@@ -2,11 +2,13 @@
 
 mod load;
 mod member;
+mod resumer;
 mod truth;
 mod watcher;
 
 pub(super) use load::{Load, Sent};
 pub(super) use member::Member;
+pub(super) use resumer::{Resumer, Way};
 pub(super) use truth::queue_key;
 pub(super) use watcher::Watcher;
 
@@ -21,6 +23,7 @@ use sqlx::postgres::PgPool;
 use tempfile::TempDir;
 
 use crate::postgres_server::PrivatePostgres;
+use crate::proxy::Proxy;
 use crate::redis_server::PrivateRedis;
 use crate::support::{admin_token, eventually};
 
@@ -52,11 +55,13 @@ pub(super) struct Plan {
     /// More arguments of every process.
     pub(super) arguments: Vec<&'static str>,
     pub(super) users: i64,
+    /// API processes reach Redis through a proxy whose connections can be cut in silence.
+    pub(super) proxied: bool,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { apis: 2, workers: 2, fsync: "always", rate_limit: "off", arguments: Vec::new(), users: 50 }
+        Self { apis: 2, workers: 2, fsync: "always", rate_limit: "off", arguments: Vec::new(), users: 50, proxied: false }
     }
 }
 
@@ -69,6 +74,7 @@ pub(super) struct Fleet {
     pub(super) database: String,
     pub(super) http: reqwest::Client,
     pub(super) token: String,
+    proxy: Option<Proxy>,
     dir: TempDir,
 }
 
@@ -84,11 +90,11 @@ impl Fleet {
         let database = postgres.fresh_database().await;
         PostgresLedger::migrate(&database).await.expect("migrated");
         let url = redis.url();
+        let proxy = if plan.proxied { Some(Proxy::to(redis.port).await) } else { None };
+        let of_apis = proxy.as_ref().map_or_else(|| url.clone(), |proxy| format!("redis://127.0.0.1:{}", proxy.port));
         let shared = [
             "--database-url",
             &database,
-            "--redis-url",
-            &url,
             "--redis-prefix",
             PREFIX,
             "--jwt-secret",
@@ -103,7 +109,8 @@ impl Fleet {
             plan.rate_limit,
         ];
         let member = |role: &str, n: usize| {
-            let role_flag = ["--role", role];
+            let redis = if role == "api" { &of_apis } else { &url };
+            let role_flag = ["--role", role, "--redis-url", redis];
             let own = shared.iter().chain(&role_flag).chain(&plan.arguments);
             Member::new(dir.path(), format!("{role}-{}", n + 1), own.map(|argument| (*argument).to_owned()).collect())
         };
@@ -115,6 +122,7 @@ impl Fleet {
             database: database.clone(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a client"),
             token: admin_token(SECRET),
+            proxy,
             dir,
         };
         futures_util::future::join_all(fleet.apis.iter().chain(&fleet.workers).map(Member::start)).await;
@@ -193,6 +201,11 @@ impl Fleet {
         kill_process(process, Signal::STOP).expect("a signal");
         work.await;
         kill_process(process, Signal::CONT).expect("a signal");
+    }
+
+    /// From now on nothing passes through the API processes' connections to Redis, and nobody is told.
+    pub(super) fn cut_redis_in_silence(&self) {
+        self.proxy.as_ref().expect("a proxy").freeze();
     }
 
     /// Ends PostgreSQL without letting it finish anything.
