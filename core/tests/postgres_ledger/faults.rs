@@ -53,7 +53,7 @@ async fn a_killed_database_is_unavailable_and_nothing_is_lost_or_doubled() {
         (0..3).map(|worker| tokio::spawn(work(Arc::clone(&fixture.ledger), worker, told.clone()))).collect();
     for kill in 1..=2 {
         until(&mut progress, |p| p.applied >= kill * BATCHES / 2).await;
-        server.stop_immediately();
+        server.kill();
         let before = progress.borrow().unavailable;
         until(&mut progress, |p| p.unavailable > before).await;
         let down = fixture.ledger.probe().await.expect_err("it is down");

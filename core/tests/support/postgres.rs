@@ -88,13 +88,17 @@ impl PrivatePostgres {
         format!("postgres://scorewire@127.0.0.1:{}/{name}", self.port)
     }
 
-    /// Ends it at once, as a crash would: it has to recover when it starts again.
-    pub(crate) fn stop_immediately(&self) {
+    /// Kills it and all its processes (-9): it has to recover when it starts again.
+    pub(crate) fn kill(&self) {
         let Some(mut running) = self.running() else { return };
         // First the shell, so that it never signals a process that took over the server's id.
         end(&mut running.watchdog);
-        succeed(self.program("pg_ctl").args(["stop", "-m", "immediate", "-w", "-D"]).arg(self.data()));
-        running.server.wait().expect("its end");
+        let server = running.server.id().to_string();
+        // Stopped, it has no more children than are seen now.
+        signal("STOP", &server);
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children")).expect("its children");
+        end(&mut running.server);
+        children.split_whitespace().for_each(|child| signal("KILL", child));
     }
 
     /// Starts it after a stop and waits until it answers.
@@ -173,6 +177,11 @@ impl Drop for PrivatePostgres {
             let _ = running.server.wait();
         }
     }
+}
+
+/// Signals a process; one that is gone already needs none.
+fn signal(name: &str, process: &str) {
+    Command::new("kill").args(["-s", name, process]).stderr(Stdio::null()).status().expect("the program runs");
 }
 
 /// Ends a process that has nothing to finish.

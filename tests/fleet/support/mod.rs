@@ -211,7 +211,7 @@ impl Fleet {
     /// Ends PostgreSQL without letting it finish anything.
     pub(super) async fn kill_postgres(&self) {
         let postgres = Arc::clone(&self.postgres);
-        tokio::task::spawn_blocking(move || postgres.stop_immediately()).await.expect("killed");
+        tokio::task::spawn_blocking(move || postgres.kill()).await.expect("killed");
     }
 
     /// Starts PostgreSQL again; it recovers first.
