@@ -1,7 +1,8 @@
 //! Answers over HTTP/2 that their client does not take.
 //!
 //! The connection of such a client takes bytes well: it is the stream's window that stays shut, and then nobody asks
-//! the answer's body for more. So the body notes when it handed something over and was not asked again since.
+//! the answer's body for more. So the body notes when it handed something over and was not asked again since. What
+//! fits the window in part counts as taken (h2 keeps the rest): then the next message or heartbeat shows it.
 
 use std::collections::HashMap;
 use std::pin::Pin;

@@ -247,7 +247,11 @@ async fn who_stalls_before_the_first_request_is_cut_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_nothing_of_one_stream_is_cut_off() {
-    let (app, certificate) = app_with(|settings| settings.write_timeout = Some("300ms".parse().expect("a time"))).await;
+    let (app, certificate) = app_with(|settings| {
+        settings.write_timeout = Some("300ms".parse().expect("a time"));
+        settings.heartbeat = Some("50ms".parse().expect("a time"));
+    })
+    .await;
     app.add_user(1).await;
     let stream = TokioIo::new(connect(address(&app), &certificate, H2).await.expect("a connection"));
     let mut builder = http2::Builder::new(TokioExecutor::new());
