@@ -19,8 +19,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::http::auth::Tokens;
 use crate::http::{self, App};
-use crate::listener::{self, ConnectionLimits};
+use crate::listener::{self, ConnectionLimits, Sockets};
 use crate::live::Hub;
+use crate::tls::Tls;
 
 /// How often idle rate-limit buckets are forgotten.
 const FORGET_LIMITS: Duration = Duration::from_secs(60);
@@ -29,6 +30,8 @@ const FORGET_LIMITS: Duration = Duration::from_secs(60);
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens with TLS, if it does.
+    pub tls_address: Option<SocketAddr>,
     /// Everything inside, for tools that share the process.
     pub wiring: Wiring,
     /// Accepts updates the way the API does.
@@ -39,6 +42,8 @@ pub struct Server {
     /// `None` when other processes do the work.
     workers: Option<Workers>,
     watching: AbortOnDropHandle<()>,
+    /// Takes up renewed certificates.
+    renewing: Option<AbortOnDropHandle<()>>,
     stop: CancellationToken,
     hub_closing: CancellationToken,
     workers_stop: CancellationToken,
@@ -66,16 +71,24 @@ impl Server {
     /// # Errors
     /// In words that say what to change.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        // Looked at first: it is soon said, and nothing is held yet.
+        let tls = Tls::from_settings(&settings)?;
         let wiring = Wiring::open(&settings).await?;
         let (tokens, new_secret) = tokens(&settings)?;
         if let Err(error) = reconcile::rebuild_lost(&wiring, &BoardId::main()).await {
             // Workers try again; until then the board answers that it is unavailable.
             tracing::warn!(%error, "the board could not be built at the start");
         }
-        let listener = TcpListener::bind(settings.listen).await.with_context(|| {
-            format!("could not listen on {}: is another server there? Choose another with --listen", settings.listen)
-        })?;
-        let address = listener.local_addr()?;
+        let plain = bind(settings.listen, "--listen").await?;
+        let address = plain.local_addr()?;
+        let renewing = tls.as_ref().map(Tls::renew).transpose()?;
+        let renewing = renewing.map(|renewing| AbortOnDropHandle::new(tokio::spawn(renewing)));
+        let tls = match tls {
+            Some(tls) => Some((bind(settings.tls_listen, "--tls-listen").await?, tls)),
+            None => None,
+        };
+        let tls_address = tls.as_ref().map(|(socket, _)| socket.local_addr()).transpose()?;
+        let sockets = Sockets { plain, tls };
         wiring.announce(&local_url(address))?;
 
         let (stop, hub_closing, workers_stop) =
@@ -103,16 +116,17 @@ impl Server {
         ));
         tokio::spawn(forget_limits(Arc::downgrade(&app)));
         let metrics = Arc::clone(&wiring.metrics);
-        let listening =
-            tokio::spawn(listener::serve(listener, http::filter(app), limits, metrics, stop.clone(), grace));
+        let listening = tokio::spawn(listener::serve(sockets, http::filter(app), limits, metrics, stop.clone(), grace));
         Ok(Self {
             address,
+            tls_address,
             wiring,
             acceptor,
             new_secret,
             listening,
             workers,
             watching,
+            renewing,
             stop,
             hub_closing,
             workers_stop,
@@ -127,13 +141,18 @@ impl Server {
         if let Err(error) = self.listening.await {
             tracing::error!(%error, "the listener ended by a panic");
         }
-        drop((self.watching, self.acceptor));
+        drop((self.watching, self.renewing, self.acceptor));
         self.workers_stop.cancel();
         if let Some(workers) = self.workers {
             workers.stopped().await;
         }
         self.wiring.close().await;
     }
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("could not listen on {address}: is another server there? Choose another with {flag}"))
 }
 
 /// How a tool on the same machine reaches an address.

@@ -24,6 +24,8 @@ mod house_rules;
 mod live;
 #[path = "../core/tests/support/postgres.rs"]
 mod postgres_server;
+#[path = "../core/tests/support/proxy.rs"]
+mod proxy;
 #[path = "../core/tests/support/redis.rs"]
 mod redis_server;
 mod replay;

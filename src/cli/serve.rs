@@ -60,6 +60,9 @@ pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
 fn introduce(server: &Server, settings: &Settings) -> anyhow::Result<()> {
     let url = local_url(server.address);
     println!("scorewire {} listens on {url}", env!("CARGO_PKG_VERSION"));
+    if let Some(address) = server.tls_address {
+        println!("  tls     {}", local_url(address).replacen("http:", "https:", 1));
+    }
     if settings.role == Role::Worker {
         println!("  works on what others accept; answers {url}/healthz, {url}/readyz and {url}/metrics");
         return Ok(());

@@ -1,30 +1,26 @@
 //! Our own accept loop: limits on connections, timeouts on clients that stall, and an orderly end.
 
 mod admission;
+mod connection;
 mod held;
+mod taken;
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Version, header};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use scorewire_core::metrics::Metrics;
 use scorewire_core::settings::Settings;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tokio_util::task::task_tracker::TaskTrackerToken;
-use tower_service::Service;
 use warp::Filter;
 
-use self::admission::{Admitted, Connections};
-use self::held::Held;
-use crate::http::{Arrival, Response};
+use self::admission::Connections;
+use crate::http::Response;
+use crate::tls::Tls;
 
 /// Answers a connection over a limit without reading its request.
 const TOO_MANY: &[u8] =
@@ -52,52 +48,123 @@ impl ConnectionLimits {
     }
 }
 
+/// Which HTTP a client chose to speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What makes of an accepted socket the stream that HTTP is spoken on.
+pub(crate) trait Transport: Clone + Send + Sync + 'static {
+    type Stream: AsyncRead + AsyncWrite + Send + 'static;
+
+    /// Opens the stream; whoever asks limits the time.
+    fn open(&self, socket: TcpStream) -> impl Future<Output = io::Result<(Self::Stream, Protocol)>> + Send;
+
+    /// Says to a socket that there is no room, where that can be said.
+    fn refuse(&self, socket: &TcpStream);
+}
+
+/// The socket itself.
+#[derive(Clone, Copy, Debug)]
+struct Plain;
+
+impl Transport for Plain {
+    type Stream = TcpStream;
+
+    async fn open(&self, socket: TcpStream) -> io::Result<(TcpStream, Protocol)> {
+        Ok((socket, Protocol::Http1))
+    }
+
+    fn refuse(&self, socket: &TcpStream) {
+        // A fresh socket takes these few bytes at once; a client that is gone needs none.
+        let _ = socket.try_write(TOO_MANY);
+    }
+}
+
+/// What answers requests.
+pub(crate) trait Routes:
+    Filter<Extract = (Response,), Error = std::convert::Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+impl<F> Routes for F where
+    F: Filter<Extract = (Response,), Error = std::convert::Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+}
+
+/// The sockets to listen on.
+pub(crate) struct Sockets {
+    pub(crate) plain: TcpListener,
+    pub(crate) tls: Option<(TcpListener, Tls)>,
+}
+
+/// What all sockets share.
+struct Listener<R> {
+    routes: R,
+    limits: ConnectionLimits,
+    connections: Arc<Connections>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
 /// Accepts connections until `stop`, then waits at most `grace` for those in flight.
-pub(crate) async fn serve<F>(
-    listener: TcpListener,
-    routes: F,
+pub(crate) async fn serve<R: Routes>(
+    sockets: Sockets,
+    routes: R,
     limits: ConnectionLimits,
     metrics: Arc<Metrics>,
     stop: CancellationToken,
     grace: Duration,
-) where
-    F: Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
-    F::Future: Send,
-{
+) {
     let connections = Connections::new(limits, metrics);
-    let tasks = TaskTracker::new();
-    // Given up for a moment when descriptors run out, so that the waiting client is told instead of hanging.
-    let mut reserve = File::open("/dev/null").ok();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = stop.cancelled() => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => match connections.admit(peer.ip().to_canonical()) {
-                Some(admitted) => {
-                    let awaited = tasks.token();
-                    tokio::spawn(connection(stream, admitted, awaited, routes.clone(), limits, stop.clone()));
-                }
-                None => refuse(&stream),
-            },
-            Err(error) => {
-                tracing::warn!(%error, "could not accept a connection");
-                if is_exhaustion(&error) {
-                    drop(reserve.take());
-                    if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, listener.accept()).await {
-                        refuse(&stream);
+    let listener = Listener { routes, limits, connections, tasks: TaskTracker::new(), stop };
+    let over_tls = async {
+        if let Some((socket, tls)) = sockets.tls {
+            listener.accept(socket, tls).await;
+        }
+    };
+    tokio::join!(listener.accept(sockets.plain, Plain), over_tls);
+    listener.tasks.close();
+    if tokio::time::timeout(grace, listener.tasks.wait()).await.is_err() {
+        let connections = listener.tasks.len();
+        tracing::warn!(connections, "connections were still open when the time to end was over");
+    }
+}
+
+impl<R: Routes> Listener<R> {
+    /// Accepts from one socket until the stop.
+    async fn accept<T: Transport>(&self, socket: TcpListener, transport: T) {
+        // Given up for a moment when descriptors run out, so that the waiting client is told instead of hanging.
+        let mut reserve = File::open("/dev/null").ok();
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = self.stop.cancelled() => return,
+            };
+            match accepted {
+                Ok((stream, peer)) => match self.connections.admit(peer.ip().to_canonical()) {
+                    Some(admitted) => {
+                        let held = (admitted, self.tasks.token());
+                        let (routes, stop) = (self.routes.clone(), self.stop.clone());
+                        tokio::spawn(connection::serve(stream, transport.clone(), held, routes, self.limits, stop));
                     }
-                    reserve = File::open("/dev/null").ok();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    None => transport.refuse(&stream),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection");
+                    if is_exhaustion(&error) {
+                        drop(reserve.take());
+                        if let Ok(Ok((stream, _))) = tokio::time::timeout(ACCEPT_PAUSE, socket.accept()).await {
+                            transport.refuse(&stream);
+                        }
+                        reserve = File::open("/dev/null").ok();
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
                 }
             }
         }
-    }
-    drop(listener);
-    tasks.close();
-    if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
-        tracing::warn!(connections = tasks.len(), "connections were still open when the time to end was over");
     }
 }
 
@@ -105,71 +172,4 @@ pub(crate) async fn serve<F>(
 fn is_exhaustion(error: &io::Error) -> bool {
     // ENOMEM, ENFILE, EMFILE, ENOBUFS
     matches!(error.raw_os_error(), Some(12 | 23 | 24 | 105))
-}
-
-fn refuse(stream: &TcpStream) {
-    // A fresh socket takes these few bytes at once; a client that is gone needs none.
-    let _ = stream.try_write(TOO_MANY);
-}
-
-async fn connection<F>(
-    stream: TcpStream,
-    admitted: Admitted,
-    awaited: TaskTrackerToken,
-    routes: F,
-    limits: ConnectionLimits,
-    stop: CancellationToken,
-) where
-    F: Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
-    F::Future: Send,
-{
-    prepare(&stream, limits.write_timeout);
-    let peer = admitted.address;
-    let stream = Held::new(stream, limits.write_timeout, admitted, awaited);
-    let cut = CancellationToken::new();
-    let cutting = cut.clone();
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        let upgrade = wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
-        let arrival = Arrival { peer, uri: request.uri().clone(), upgrade, cut: cutting.clone() };
-        request.extensions_mut().insert(arrival);
-        warp::service(routes.clone()).call(request)
-    });
-    let mut connection = std::pin::pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.header_timeout)
-            .max_headers(64)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-    );
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = cut.cancelled() => Ok(()),
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            tokio::select! {
-                ended = connection => ended,
-                () = cut.cancelled() => Ok(()),
-            }
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "a connection broke");
-    }
-}
-
-/// Sets what the kernel is to do for a connection.
-fn prepare(socket: &TcpStream, write_timeout: Duration) {
-    // Small writes must not wait for acknowledgements of earlier ones.
-    let _ = socket.set_nodelay(true);
-    // The kernel takes bytes for a peer that is gone until its buffer is full: this is how long they may go
-    // unacknowledged.
-    if let Err(error) = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)) {
-        tracing::debug!(%error, "a connection has no limit on unacknowledged bytes");
-    }
-}
-
-/// Only HTTP/1.1 has upgrades.
-fn wants_upgrade(request: &Request<Incoming>) -> bool {
-    request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE)
 }

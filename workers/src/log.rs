@@ -6,6 +6,9 @@ use scorewire_core::settings::Settings;
 use scorewire_core::settings::units::LogFormat;
 use tracing_subscriber::EnvFilter;
 
+/// Its debug lines show the whole target of a request it can not read, with any token in it.
+const SILENT: &str = "h2::server=info";
+
 /// The setting `log` can not be used.
 #[derive(Debug)]
 pub struct BadFilter(String);
@@ -23,7 +26,9 @@ impl std::error::Error for BadFilter {}
 /// # Errors
 /// When the filter can not be read.
 pub fn start(settings: &Settings) -> Result<(), BadFilter> {
-    let filter = EnvFilter::try_new(&settings.log).map_err(|error| BadFilter(error.to_string()))?;
+    let bad = |error: &dyn std::fmt::Display| BadFilter(error.to_string());
+    let filter = EnvFilter::try_new(&settings.log).map_err(|error| bad(&error))?;
+    let filter = filter.add_directive(SILENT.parse().map_err(|error| bad(&error))?);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

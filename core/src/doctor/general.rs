@@ -98,7 +98,7 @@ fn is_placeholder(secret: &str) -> bool {
 
 fn origins(settings: &Settings) -> Finding {
     let check = "cors_origins";
-    let any = settings.cors_origins.0.iter().any(|origin| *origin == OriginPattern::Any);
+    let any = settings.cors_origins.0.contains(&OriginPattern::Any);
     let origins = match settings.cors_origins.0.as_slice() {
         [] => "none".to_owned(),
         origins => origins.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
