@@ -216,6 +216,8 @@ async fn dispatch(
     match route.action {
         Action::Page => assets::page(call),
         Action::Asset => assets::asset(call),
+        Action::Client => assets::client(call),
+        Action::ClientTypes => assets::client_types(call),
         Action::ListScores => scores::list(app, call).await,
         Action::StreamScores => scores::stream(app, call),
         Action::UpdateScore => {
