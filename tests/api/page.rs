@@ -67,10 +67,14 @@ async fn everything_the_page_names_is_served_as_what_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_and_its_types_are_there_for_pages_of_other_sites() {
-    let app = TestApp::with(|settings| settings.cors_origins = Some("https://fans.example".parse().expect("one"))).await;
+    let app =
+        TestApp::with(|settings| settings.cors_origins = Some("https://fans.example".parse().expect("one"))).await;
     let script = app.get("/assets/app.js").await.text().await.expect("text");
     assert!(script.contains("from \"/scorewire.js\""), "the page uses it");
-    let files = [("/scorewire.js", "text/javascript", "export function connect("), ("/scorewire.d.ts", "text/plain", "connect(")];
+    let files = [
+        ("/scorewire.js", "text/javascript", "export function connect("),
+        ("/scorewire.d.ts", "text/plain", "connect("),
+    ];
     for (path, media_type, says) in files {
         let asked = app.request(Method::GET, path).header("Origin", "https://fans.example");
         let answer = asked.send().await.expect("an answer");
