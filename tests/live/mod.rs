@@ -1,5 +1,6 @@
 //! What viewers see: every message after their place, in order, once; or an explicit reset with a snapshot.
 
+mod proxied;
 mod replay;
 mod streaming;
 mod strength;

@@ -2,16 +2,22 @@
 
 mod app;
 mod deployment;
+mod follower;
 mod ledger;
+mod nginx;
 mod poison;
 mod process;
+mod relay;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
 pub(crate) use deployment::{Deployment, Storage};
+pub(crate) use follower::Follower;
 pub(crate) use ledger::LedgerConnection;
+pub(crate) use nginx::Nginx;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command, limited_command};
+pub(crate) use relay::Relay;
 pub(crate) use stream::{SseEvent, Stream};
 
 use std::future::Future;
