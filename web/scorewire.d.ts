@@ -42,7 +42,7 @@ export interface Handlers<Data = any> {
 
 /** Where to begin: nowhere named is the state of now. */
 export interface Start {
-  /** Unix seconds, inclusive. Over server-sent events the earliest of all topics counts for all without an id. */
+  /** Unix seconds, inclusive. */
   since?: number;
   /** `<epoch>:<offset>`: everything after it. */
   lastEventId?: string;

@@ -158,10 +158,9 @@ class Live {
     this.#listen(this.#connection.hearsHeartbeats ? this.#options.silence : null);
     this.#live();
     const named = this.#topics.get(frame.topic);
+    // How a topic begins is told in one go: whatever else comes says that all of it has come.
+    for (const topic of this.#topics.values()) if (topic !== named) topic.settle();
     switch (frame.type) {
-      case "heartbeat":
-        for (const topic of this.#topics.values()) topic.settle();
-        break;
       case "subscribed":
       case "message":
       case "reset":
@@ -288,7 +287,9 @@ class Topic {
   }
 
   subscribed({ id, recovered }) {
-    if (!recovered) this.#given = id ?? null;
+    // Recovered, everything after this id is still to come.
+    if (recovered && id) this.#moveTo(id);
+    else if (!recovered) this.#given = id ?? null;
     this.handlers.subscribed?.({ id, recovered });
   }
 
@@ -365,8 +366,11 @@ class WebSocketTransport {
 
   #receive(frame) {
     const leaving = this.#leaving.get(frame.topic) ?? 0;
-    if (frame.type === "unsubscribed") this.#leaving.set(frame.topic, Math.max(0, leaving - 1));
+    const left = frame.type === "unsubscribed" || frame.code === "not-subscribed";
+    if (left) this.#leaving.set(frame.topic, Math.max(0, leaving - 1));
     else if (leaving === 0) this.#to.frame(frame);
+    // The answer says that no snapshot is on its way any more, long before the next heartbeat would.
+    if (frame.type === "subscribed") this.#send(() => ({ type: "ping" }));
   }
 
   #send(frame) {
@@ -376,14 +380,17 @@ class WebSocketTransport {
   }
 }
 
-/** All topics in one stream of server-sent events, begun anew whenever the topics change. */
+/**
+ * All topics in one stream of server-sent events, begun anew whenever the topics change. A stream has one `since`, which
+ * a place would overrule: topics that begin with a time have a stream of their own until then.
+ */
 class SseTransport {
   static label = "sse";
   hearsHeartbeats = false;
   wasOpen = false;
   #Constructor;
   #to;
-  #source = null;
+  #sources = [];
   #changed = null; // timer
 
   constructor(Constructor, to) {
@@ -392,29 +399,30 @@ class SseTransport {
   }
 
   open() {
-    const topics = [...this.#to.topics()];
-    if (topics.length === 0) return;
-    const url = new URL("topics/stream", this.#to.base);
-    const places = [];
-    const sinces = [];
-    for (const topic of topics) {
-      url.searchParams.append("topic", topic.name);
+    const streams = new Map(); // since, or undefined → [topic's name, last id]
+    for (const topic of this.#to.topics()) {
       const { last_event_id, since } = topic.start();
-      if (last_event_id) places.push(`${topic.name}@${last_event_id}`);
-      if (since !== undefined) sinces.push(since);
+      if (!streams.has(since)) streams.set(since, []);
+      streams.get(since).push([topic.name, last_event_id]);
     }
+    for (const [since, topics] of streams) this.#follow(since, topics);
+  }
+
+  #follow(since, topics) {
+    const url = new URL("topics/stream", this.#to.base);
+    for (const [name] of topics) url.searchParams.append("topic", name);
     const { every, conflate, token } = this.#to;
     // A fresh EventSource has no header to name a place with.
+    const places = topics.filter(([, id]) => id).map(([name, id]) => `${name}@${id}`);
     if (places.length > 0) url.searchParams.set("last_event_id", places.join(","));
-    // A stream has one `since`: the earliest, so that nobody gets less than they asked for.
-    if (sinces.length > 0) url.searchParams.set("since", Math.min(...sinces));
+    if (since !== undefined) url.searchParams.set("since", since);
     if (every) url.searchParams.set("every", every);
     if (conflate === false) url.searchParams.set("conflate", "0");
     if (token) url.searchParams.set("access_token", token);
 
     const source = new this.#Constructor(url.href);
-    this.#source = source;
-    const current = (act) => (event) => source === this.#source && act(event);
+    this.#sources.push(source);
+    const current = (act) => (event) => this.#sources.includes(source) && act(event);
     source.onopen = current(() => this.#to.opened());
     source.onmessage = current(({ data }) => this.#to.frame(JSON.parse(data)));
     for (const name of ["close", "reauthenticate"]) {
@@ -442,8 +450,7 @@ class SseTransport {
   close() {
     clearTimeout(this.#changed);
     this.#changed = null;
-    this.#source?.close();
-    this.#source = null;
+    for (const source of this.#sources.splice(0)) source.close();
   }
 }
 

@@ -1,6 +1,7 @@
 //! The command line, as a person or a script uses it.
 
 mod jobs;
+mod watch;
 
 use std::path::Path;
 

@@ -78,7 +78,7 @@ async fn is_killed_and_resumes(name: &str) {
     change(&app, &mut client, 2, &mut seen).await;
     relay.cut();
     assert_eq!(client.line().await, None, "it notices");
-    client.ended().await;
+    client.deaf().await;
     let mut client = Follower::start(&mut program(name, &app.url, Some(&last_id(&seen))));
     change(&app, &mut client, 2, &mut seen).await;
     client.kill().await;

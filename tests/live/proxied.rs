@@ -1,6 +1,8 @@
 //! Streams as curl sees them, directly and through nginx: each event at once, while the stream is open.
 
-use crate::support::{Follower, Nginx, TestApp};
+use serde_json::json;
+
+use crate::support::{Follower, Nginx, Socket, TestApp};
 
 /// Follows `/scores/stream` at this address, is cut off, and resumes.
 async fn follows_and_resumes(app: &TestApp, base: &str) {
@@ -53,5 +55,32 @@ async fn nginx_that_speaks_http_1_1_holds_nothing_back() {
     app.add_user(1).await;
     let nginx = Nginx::before(app.server.address).await;
     follows_and_resumes(&app, &format!("{}/1.1", nginx.url)).await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_passes_through_nginx_and_resumes() {
+    let app = TestApp::start().await;
+    app.add_user(1).await;
+    let nginx = Nginx::before(app.server.address).await;
+    let mut socket = Socket::connect(nginx.address).await;
+    socket.subscribe("scores", json!({})).await;
+    assert_eq!(socket.expect("subscribed").await["recovered"], false);
+    assert_eq!(socket.expect("message").await["event"], "snapshot");
+    let mut last = json!(null);
+    for score in 1..=3 {
+        app.decided(1, 1).await;
+        last = socket.event("update").await["id"].clone();
+        assert_eq!(socket.event("top").await["data"][0]["score"], score);
+    }
+    drop(socket);
+    app.decided(1, 1).await;
+    let mut socket = Socket::connect(nginx.address).await;
+    socket.subscribe("scores", json!({ "last_event_id": last })).await;
+    assert_eq!(socket.expect("subscribed").await["recovered"], true);
+    for (event, score) in [("top", 3), ("top", 4)] {
+        assert_eq!(socket.event(event).await["data"][0]["score"], score);
+    }
+    drop(socket);
     app.finish().await;
 }

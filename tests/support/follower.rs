@@ -70,8 +70,9 @@ impl Follower {
         within("the program to end", self.child.wait()).await.expect("a status").success()
     }
 
-    /// Waits for its own end, and returns whether it ended well.
-    pub(crate) async fn ended(mut self) -> bool {
+    /// Reads no more and waits for its end; returns whether it ended well.
+    pub(crate) async fn deaf(mut self) -> bool {
+        drop(self.lines);
         within("the program to end", self.child.wait()).await.expect("a status").success()
     }
 

@@ -11,9 +11,10 @@ use tokio::process::{Child, Command};
 use super::eventually;
 
 /// Forwards as most configurations on the internet do, until dropped: `/1.0/…` over HTTP/1.0, `/1.1/…` over HTTP/1.1,
-/// with buffering and timeouts as they are by default; `/upgrade/…` lets WebSocket pass.
+/// with buffering and timeouts as they are by default; `/ws` lets WebSocket pass.
 pub(crate) struct Nginx {
     pub(crate) url: String,
+    pub(crate) address: SocketAddr,
     _process: Child,
     _dir: TempDir,
 }
@@ -59,7 +60,7 @@ impl Nginx {
             _ = process.wait() => return None,
             _ = running => {}
         }
-        Some(Self { url: format!("http://{listen}"), _process: process, _dir: dir })
+        Some(Self { url: format!("http://{listen}"), address: listen, _process: process, _dir: dir })
     }
 }
 
@@ -77,8 +78,8 @@ fn configuration(listen: SocketAddr, server: SocketAddr) -> String {
                 listen {listen};
                 location /1.0/ {{ proxy_pass http://{server}/; proxy_http_version 1.0; }}
                 location /1.1/ {{ proxy_pass http://{server}/; proxy_http_version 1.1; proxy_set_header Connection ''; }}
-                location /upgrade/ {{
-                    proxy_pass http://{server}/;
+                location /ws {{
+                    proxy_pass http://{server};
                     proxy_http_version 1.1;
                     proxy_set_header Upgrade $http_upgrade;
                     proxy_set_header Connection upgrade;

@@ -136,15 +136,30 @@ test("cut off before there was a place begins anew and says so", () => {
   assert.deepEqual(told("reset"), [{ reason: "interrupted" }]);
 });
 
-test("recovered answers do not move the place: what was missed is still to come", () => {
-  follow({}, { lastEventId: "e:3" });
+test("a recovered topic stands at the place it was told: what was missed is still to come", () => {
+  follow({}, { since: 5 });
   sockets[0].opens();
-  sockets[0].says(subscribed("e:9", true));
-  sockets[0].says({ type: "heartbeat" });
+  assert.equal(sockets[0].sent[0].since, 5);
+  sockets[0].says(subscribed("e:3", true));
   sockets[0].ends(1006);
   mock.timers.tick(500);
   sockets[1].opens();
-  assert.equal(sockets[1].sent[0].last_event_id, "e:3");
+  assert.deepEqual(sockets[1].sent, [{ type: "subscribe", topic: "scores", last_event_id: "e:3" }]);
+});
+
+test("a pong or another topic says that no snapshot follows, too", () => {
+  const { live, told } = follow();
+  live.subscribe("match:1", {});
+  sockets[0].opens();
+  sockets[0].says(subscribed("e:7"));
+  assert.deepEqual(last(sockets[0].sent), { type: "ping" });
+  sockets[0].says({ ...subscribed("f:2"), topic: "match:1" });
+  sockets[0].says({ type: "pong" });
+  sockets[0].ends(1006);
+  mock.timers.tick(500);
+  sockets[1].opens();
+  assert.deepEqual(sockets[1].sent.map((sent) => sent.last_event_id), ["e:7", "f:2"]);
+  assert.deepEqual(told("reset"), []);
 });
 
 test("a reset forgets the place until the snapshot", () => {
@@ -251,21 +266,25 @@ test("WebSocket that fails twice in a row gives way to server-sent events, with 
   sockets[1].ends(1006);
   mock.timers.tick(1000);
   assert.equal(sockets.length, 2);
-  assert.equal(
-    streams[0].url.href,
-    "http://scores.example/topics/stream?topic=scores&topic=match%3A1&last_event_id=scores%40e%3A3&since=5" +
-      "&every=500ms&conflate=0&access_token=t",
-  );
+  // A place would overrule the time of another topic on the same stream.
+  const rest = "&every=500ms&conflate=0&access_token=t";
+  assert.deepEqual(streams.map(({ url }) => url.href), [
+    `http://scores.example/topics/stream?topic=scores&last_event_id=scores%40e%3A3${rest}`,
+    `http://scores.example/topics/stream?topic=match%3A1&since=5${rest}`,
+  ]);
   streams[0].onopen();
-  streams[0].says(subscribed("e:9", true));
+  streams[0].says(subscribed("e:3", true));
   streams[0].says(message("e:4"));
+  streams[1].says({ ...subscribed("f:2", true), topic: "match:1" });
   assert.equal(live.state, "live");
   assert.deepEqual(told("message"), [{ event: "top", id: "e:4", data: [] }]);
   // What broke after it was open is tried again, from the new place.
   streams[0].onerror();
   assert.equal(streams[0].closed, true);
   mock.timers.tick(2000);
-  assert.equal(streams[1].url.searchParams.get("last_event_id"), "scores@e:4");
+  assert.equal(streams[1].closed, true);
+  assert.equal(streams.length, 3);
+  assert.equal(streams[2].url.searchParams.get("last_event_id"), "scores@e:4,match:1@f:2");
 });
 
 test("a server that was only away is found by WebSocket again", () => {

@@ -109,7 +109,7 @@ impl Server {
     pub(super) async fn follow(
         &self,
         place: &mut Place,
-        mut show: impl FnMut(&Envelope) -> io::Result<()>,
+        mut show: impl FnMut(&Envelope, &str) -> io::Result<()>,
     ) -> anyhow::Result<Ended> {
         let mut answer = match self.open(place).await? {
             Ok(answer) => answer,
@@ -141,15 +141,15 @@ impl Server {
     fn take(
         &self,
         reader: &mut EventReader,
-        show: &mut impl FnMut(&Envelope) -> io::Result<()>,
+        show: &mut impl FnMut(&Envelope, &str) -> io::Result<()>,
     ) -> anyhow::Result<Option<Ended>> {
         while let Some(event) = reader.next() {
-            let envelope = Envelope::read(event, self.only.as_deref())
+            let (envelope, json) = Envelope::read(event, self.only.as_deref())
                 .context("what the server sent is no stream of a Scorewire server; is --url right?")?;
             if let Envelope::Close(close) = envelope {
                 return Ok(Some(Ended::Closed(close)));
             }
-            match show(&envelope) {
+            match show(&envelope, &json) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Some(Ended::Unread)),
                 Err(error) => return Err(error).context("cannot write to standard output"),

@@ -3,32 +3,29 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::events::Event;
 
 /// What the server said.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(super) enum Envelope {
     Message {
         topic: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         event: String,
         data: Value,
     },
     Reset {
         topic: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<String>,
         reason: String,
     },
     Error {
         code: String,
         message: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
         topic: Option<String>,
     },
     /// The stream ends, and why.
@@ -49,19 +46,33 @@ pub(super) struct Close {
 }
 
 impl Envelope {
-    /// Reads an event; `only` is the topic of a stream that carries one, whose events are not wrapped.
-    pub(super) fn read(event: Event, only: Option<&str>) -> serde_json::Result<Self> {
-        let Event { name, id, data } = event;
-        if name == "close" || name == "reauthenticate" {
-            return Ok(Self::Close(serde_json::from_str(&data)?));
+    /// Reads an event; `only` is the topic of a stream that carries one, whose events are not wrapped. Also returns the
+    /// server's JSON, which is the same for both kinds of stream.
+    pub(super) fn read(event: Event, only: Option<&str>) -> serde_json::Result<(Self, String)> {
+        if event.name == "close" || event.name == "reauthenticate" {
+            return Ok((Self::Close(serde_json::from_str(&event.data)?), event.data));
         }
-        let Some(topic) = only else { return serde_json::from_str(&data) };
-        let (topic, data) = (topic.to_owned(), serde_json::from_str::<Value>(&data)?);
-        Ok(match name.as_str() {
-            "reset" => Self::Reset { topic, id, reason: data["reason"].as_str().unwrap_or("unknown").to_owned() },
-            _ => Self::Message { topic, id, event: name, data },
-        })
+        let json = match only {
+            Some(topic) => wrapped(topic, &event)?,
+            None => event.data,
+        };
+        Ok((serde_json::from_str(&json)?, json))
     }
+}
+
+/// What a stream of several topics would say of an event.
+fn wrapped(topic: &str, Event { name, id, data }: &Event) -> serde_json::Result<String> {
+    let topic = serde_json::to_string(topic)?;
+    let id = match id {
+        Some(id) => format!(r#""id":{},"#, serde_json::to_string(id)?),
+        None => String::new(),
+    };
+    if name == "reset" {
+        let reason = serde_json::from_str::<Value>(data)?["reason"].take();
+        return Ok(format!(r#"{{"type":"reset","topic":{topic},{id}"reason":{reason}}}"#));
+    }
+    let name = serde_json::to_string(name)?;
+    Ok(format!(r#"{{"type":"message","topic":{topic},{id}"event":{name},"data":{data}}}"#))
 }
 
 /// A message as a line for people, without a line break.
@@ -114,13 +125,18 @@ mod tests {
 
     #[test]
     fn one_topic_and_several_say_the_same() {
-        let wrapped = r#"{"type":"message","topic":"scores","id":"e:8","event":"top","data":[]}"#;
-        let message = Envelope::read(event("top", "[]"), Some("scores")).expect("an envelope");
-        assert_eq!(Envelope::read(event("message", wrapped), None).expect("an envelope"), message);
-        assert_eq!(serde_json::to_string(&message).expect("JSON"), wrapped);
-        let reset = Envelope::read(event("reset", r#"{"reason":"too-old"}"#), Some("scores")).expect("an envelope");
-        let wrapped = r#"{"type":"reset","topic":"scores","id":"e:8","reason":"too-old"}"#;
-        assert_eq!(Envelope::read(event("message", wrapped), None).expect("an envelope"), reset);
+        for (name, data, wrapped) in [
+            (
+                "top",
+                r#"[{"b":1,"a":2}]"#,
+                r#"{"type":"message","topic":"a","id":"e:8","event":"top","data":[{"b":1,"a":2}]}"#,
+            ),
+            ("reset", r#"{"reason":"too-old"}"#, r#"{"type":"reset","topic":"a","id":"e:8","reason":"too-old"}"#),
+        ] {
+            let (envelope, json) = Envelope::read(event(name, data), Some("a")).expect("an envelope");
+            assert_eq!(json, wrapped);
+            assert_eq!(Envelope::read(event("message", wrapped), None).expect("an envelope"), (envelope, json));
+        }
     }
 
     #[test]
@@ -128,7 +144,7 @@ mod tests {
         for data in
             [r#"{"type":"subscribed","topic":"a","id":"e:1","recovered":true}"#, r#"{"type":"weather","sun":1}"#]
         {
-            assert_eq!(Envelope::read(event("message", data), None).expect("an envelope"), Envelope::Other);
+            assert_eq!(Envelope::read(event("message", data), None).expect("an envelope").0, Envelope::Other);
         }
     }
 
@@ -137,7 +153,7 @@ mod tests {
         let data = r#"{"code":4000,"reason":"slow-viewer","reconnect":true}"#;
         let close = Close { code: 4_000, reason: "slow-viewer".to_owned(), reconnect: true };
         for only in [None, Some("scores")] {
-            assert_eq!(Envelope::read(event("close", data), only).expect("one"), Envelope::Close(close.clone()));
+            assert_eq!(Envelope::read(event("close", data), only).expect("one").0, Envelope::Close(close.clone()));
         }
     }
 

@@ -51,7 +51,7 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
     let server = Server::new(args)?;
     let mut place = Place::default();
     loop {
-        let ended = server.follow(&mut place, |envelope| show(args.json, envelope)).await?;
+        let ended = server.follow(&mut place, |envelope, json| show(args, envelope, json)).await?;
         let wait = place.wait(&ended);
         match ended {
             Ended::Unread => return Ok(()),
@@ -72,26 +72,28 @@ async fn follow(args: &WatchArgs) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// Standard output is closed or full.
-fn show(json: bool, envelope: &Envelope) -> io::Result<()> {
-    let line = match envelope {
-        Envelope::Message { .. } if json => serde_json::to_string(envelope)?,
-        Envelope::Message { topic, id, event, data } => {
-            envelope::line(SystemTime::now(), topic, id.as_deref(), event, data)
+fn show(args: &WatchArgs, envelope: &Envelope, json: &str) -> io::Result<()> {
+    match envelope {
+        Envelope::Message { topic, id, event, data } if !args.json => {
+            return print(&envelope::line(SystemTime::now(), topic, id.as_deref(), event, data));
         }
         Envelope::Reset { topic, reason, .. } => {
             tell(&format!("{topic}: reset ({reason}); messages may be missing before the next one"));
-            if !json {
-                return Ok(());
-            }
-            serde_json::to_string(envelope)?
         }
         Envelope::Error { code, message, topic } => {
             let about = topic.as_deref().map(|topic| format!("{topic}: ")).unwrap_or_default();
             tell(&format!("{about}{message} ({code})"));
-            return Ok(());
         }
-        Envelope::Close(_) | Envelope::Other => return Ok(()),
-    };
+        Envelope::Message { .. } | Envelope::Close(_) | Envelope::Other => {}
+    }
+    // A program that reads needs to know of resets as well.
+    match envelope {
+        Envelope::Message { .. } | Envelope::Reset { .. } if args.json => print(json),
+        _ => Ok(()),
+    }
+}
+
+fn print(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
