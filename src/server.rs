@@ -90,7 +90,8 @@ impl Server {
         let workers = (settings.role != Role::Api).then(|| Workers::start(&wiring, &settings, &workers_stop));
         let hub = Hub::start(&wiring, &settings, hub_closing.clone());
         let limits = ConnectionLimits::from_settings(&settings);
-        let grace = settings.shutdown_timeout.0;
+        // Viewers leave within the one, requests end within the other.
+        let grace = settings.drain_window.0 + settings.shutdown_timeout.0;
         let app = Arc::new(App::new(
             settings,
             wiring.clone(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -24,6 +25,48 @@ pub struct RequestLabels {
     pub method: &'static str,
     /// `2xx`, `3xx`, `4xx` or `5xx`.
     pub status: &'static str,
+}
+
+/// How a viewer is connected.
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub enum Transport {
+    /// Server-sent events.
+    Sse,
+    /// A WebSocket.
+    WebSocket,
+}
+
+impl Transport {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TransportLabels {
+    transport: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TopicLabels {
+    topic: String,
+    transport: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CloseLabels {
+    code: u16,
+    transport: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
 }
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -63,8 +106,20 @@ pub struct Metrics {
     pub commit_size: Histogram,
     /// Connected viewers.
     pub viewers: Gauge,
+    /// Viewers by topic and transport; a topic that nobody follows has none.
+    topic_viewers: Family<TopicLabels, Gauge>,
+    /// Held while a topic's count changes, so that none is dropped that somebody just raised.
+    counting_topics: Mutex<()>,
+    /// Bytes of messages that viewers have not been sent yet.
+    pub viewer_queue_bytes: Gauge,
+    /// Streams ended by the server, by close code.
+    closes: Family<CloseLabels, Counter>,
+    /// Places that viewers named, by whether they could be honoured.
+    recoveries: Family<ResultLabels, Counter>,
+    /// From a message's publication to its arrival in this process.
+    pub broker_lag: Histogram,
     /// Messages handed to viewers.
-    pub delivered: Counter,
+    delivered: Family<TransportLabels, Counter>,
     /// Viewers whose cursor could not be honoured.
     pub resets: Counter,
     /// From a message's publication to a viewer's connection taking it.
@@ -103,7 +158,13 @@ impl Default for Metrics {
             drift: Counter::default(),
             commit_size: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0]),
             viewers: Gauge::default(),
-            delivered: Counter::default(),
+            topic_viewers: Family::default(),
+            counting_topics: Mutex::default(),
+            viewer_queue_bytes: Gauge::default(),
+            closes: Family::default(),
+            recoveries: Family::default(),
+            broker_lag: Histogram::new(LATENCY_BUCKETS),
+            delivered: Family::default(),
             resets: Counter::default(),
             publish_to_viewer: Histogram::new(LATENCY_BUCKETS),
             connections: Gauge::default(),
@@ -139,6 +200,25 @@ impl Metrics {
         r.register("ranking_drift", "Standings found to differ from the ledger's, and mended", self.drift.clone());
         r.register("commit_updates", "Score updates per ledger transaction", self.commit_size.clone());
         r.register("viewers", "Connected stream viewers", self.viewers.clone());
+        r.register("topic_viewers", "Viewers by topic and transport", self.topic_viewers.clone());
+        r.register_with_unit(
+            "viewer_queue",
+            "Messages that viewers have not been sent yet",
+            Unit::Bytes,
+            self.viewer_queue_bytes.clone(),
+        );
+        r.register("stream_closes", "Streams ended by the server, by close code", self.closes.clone());
+        r.register(
+            "viewer_recoveries",
+            "Places named by viewers, by whether they were honoured",
+            self.recoveries.clone(),
+        );
+        r.register_with_unit(
+            "broker_lag",
+            "From publication to arrival in this process",
+            Unit::Seconds,
+            self.broker_lag.clone(),
+        );
         r.register("messages_delivered", "Messages handed to viewers", self.delivered.clone());
         r.register("viewer_resets", "Cursors that could not be honoured", self.resets.clone());
         r.register_with_unit(
@@ -150,6 +230,33 @@ impl Metrics {
         r.register("connections", "Open connections", self.connections.clone());
         r.register("connections_refused", "Connections refused at a limit", self.refused.clone());
         r.register("waiting_requests", "Requests that wait for their update's decision", self.waiting.clone());
+    }
+
+    /// Counts messages handed to viewers.
+    pub fn delivered(&self, transport: Transport, messages: u64) {
+        self.delivered.get_or_create(&TransportLabels { transport: transport.word() }).inc_by(messages);
+    }
+
+    /// Counts a viewer that begins (1) or ends (−1) to follow a topic.
+    pub fn topic_viewer(&self, topic: &str, transport: Transport, change: i64) {
+        let labels = TopicLabels { topic: topic.to_owned(), transport: transport.word() };
+        let counting = self.counting_topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = self.topic_viewers.get_or_create(&labels).inc_by(change) + change;
+        // Names come from outside: one that nobody follows must not stay for ever.
+        if left <= 0 {
+            self.topic_viewers.remove(&labels);
+        }
+        drop(counting);
+    }
+
+    /// Counts a stream that the server ended.
+    pub fn closed(&self, transport: Transport, code: u16) {
+        self.closes.get_or_create(&CloseLabels { code, transport: transport.word() }).inc();
+    }
+
+    /// Counts a place that a viewer named.
+    pub fn recovered(&self, honoured: bool) {
+        self.recoveries.get_or_create(&ResultLabels { result: if honoured { "ok" } else { "failed" } }).inc();
     }
 
     /// All metrics in the OpenMetrics text format.

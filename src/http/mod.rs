@@ -16,8 +16,10 @@ mod problem;
 pub(crate) mod rebuild;
 mod routes;
 mod scores;
+mod streams;
 mod users;
 mod verified;
+mod viewers;
 mod waiting;
 
 use std::net::IpAddr;
@@ -26,6 +28,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Buf;
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use hyper::upgrade::OnUpgrade;
 use prometheus_client::metrics::counter::Counter;
 use scorewire_core::acceptance::Acceptor;
 use scorewire_core::dead_letters::Verdict;
@@ -108,11 +111,25 @@ impl App {
 pub(crate) struct Arrival {
     pub(crate) peer: IpAddr,
     pub(crate) uri: Uri,
+    /// The connection after an answer of 101, where an HTTP/1.1 request asks for an upgrade.
+    pub(crate) upgrade: Option<OnUpgrade>,
+    /// Cancelled, the listener drops the connection at once, with all that is in flight on it. An upgraded one has
+    /// left the listener: who holds it drops it.
+    pub(crate) cut: CancellationToken,
+}
+
+impl Arrival {
+    /// Of a request that came from nowhere we listen.
+    fn unknown() -> Self {
+        let peer = IpAddr::from([0, 0, 0, 0]);
+        Self { peer, uri: Uri::default(), upgrade: None, cut: CancellationToken::new() }
+    }
 }
 
 /// A request on its way to a handler.
 struct Call<'a> {
     app: &'a App,
+    arrival: &'a Arrival,
     headers: &'a HeaderMap,
     query: &'a str,
     /// The text in place of the route's `{…}`.
@@ -145,9 +162,8 @@ pub(crate) fn filter(
         .then(move |method: Method, arrival: Option<Arrival>, headers: HeaderMap, body| {
             let app = Arc::clone(&app);
             async move {
-                // The server sets it on every request; a request without one came from nowhere we listen.
-                let arrival =
-                    arrival.unwrap_or_else(|| Arrival { peer: IpAddr::from([0, 0, 0, 0]), uri: Uri::default() });
+                // The listener sets it on every request.
+                let arrival = arrival.unwrap_or_else(Arrival::unknown);
                 answer(&app, &method, &arrival, &headers, body).await
             }
         })
@@ -175,7 +191,7 @@ async fn answer(
         }
         Match::Route(index, parameter) => {
             let query = arrival.uri.query().unwrap_or_default();
-            let call = Call { app, headers, query, parameter, request: &request };
+            let call = Call { app, arrival, headers, query, parameter, request: &request };
             let peer = arrival.peer;
             dispatch(app, index, &call, peer, body).await.unwrap_or_else(|p| p.into_response(path, &request))
         }
@@ -219,7 +235,11 @@ async fn dispatch(
         Action::Client => assets::client(call),
         Action::ClientTypes => assets::client_types(call),
         Action::ListScores => scores::list(app, call).await,
-        Action::StreamScores => scores::stream(app, call),
+        Action::StreamScores => streams::board(app, call),
+        Action::StreamTopic => streams::topic(app, call),
+        Action::StreamTopics => streams::several(app, call),
+        Action::OpenSocket => streams::socket(app, call),
+        Action::ListViewers => viewers::list(app, call),
         Action::UpdateScore => {
             // Who may not write need not be read.
             call.caller()?;

@@ -34,6 +34,10 @@ macro_rules! kinds {
 kinds! {
     /// The path names nothing here.
     NotFound = "not-found", NOT_FOUND, "Not found";
+    /// There is no topic of this name.
+    UnknownTopic = "unknown-topic", NOT_FOUND, "Unknown topic";
+    /// The path is a WebSocket's, and the request asks for none.
+    UpgradeRequired = "upgrade-required", UPGRADE_REQUIRED, "A WebSocket client is needed";
     /// The path exists, but not with this method; `Allow` lists those it has.
     MethodNotAllowed = "method-not-allowed", METHOD_NOT_ALLOWED, "Method not allowed";
     /// A query parameter or header has a value that can not be used.

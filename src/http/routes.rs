@@ -11,6 +11,10 @@ pub(crate) enum Action {
     ClientTypes,
     ListScores,
     StreamScores,
+    StreamTopic,
+    StreamTopics,
+    OpenSocket,
+    ListViewers,
     UpdateScore,
     FindUpdate,
     CreateUser,
@@ -57,11 +61,14 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 23] = [
+pub(crate) const ROUTES: [Route; 27] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     route("GET", "/scores/stream", Action::StreamScores),
     route("GET", "/scores/updates/{id}", Action::FindUpdate),
+    route("GET", "/topics/stream", Action::StreamTopics),
+    route("GET", "/topics/{topic}/stream", Action::StreamTopic),
+    route("GET", "/ws", Action::OpenSocket),
     route("POST", "/users", Action::CreateUser),
     route("GET", "/users", Action::ListUsers),
     route("GET", "/users/{id}", Action::FindUser),
@@ -72,6 +79,7 @@ pub(crate) const ROUTES: [Route; 23] = [
     route("GET", "/admin/jobs/{id}", Action::FindJob),
     route("DELETE", "/admin/jobs/{id}", Action::DiscardJob),
     route("POST", "/admin/jobs/{id}/retry", Action::RetryJob),
+    route("GET", "/admin/viewers", Action::ListViewers),
     route("POST", "/admin/rebuild", Action::Rebuild),
     route("GET", "/", Action::Page),
     route("GET", "/assets/{name}", Action::Asset),

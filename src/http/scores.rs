@@ -1,11 +1,9 @@
-//! `/scores`: the board, its stream, updates and what became of them.
+//! `/scores`: the board, updates and what became of them.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
-use scorewire_core::domain::{
-    BoardId, Micros, Operator, Outcome, Position, RequestId, SCORE_LIMIT, Subject, UpdateId, UserId,
-};
+use scorewire_core::domain::{BoardId, Micros, Operator, Outcome, RequestId, SCORE_LIMIT, Subject, UpdateId, UserId};
 use scorewire_core::ports::{Acceptance, NewUpdate, QueuedState, QueuedUpdate, UpdateIdentity, UpdateRecord};
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +11,6 @@ use super::auth::Scope;
 use super::problem::{Kind, Problem};
 use super::waiting::Waiting;
 use super::{App, Call, Response, conditional, json_response};
-use crate::live::{self, Cursor};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -55,34 +52,6 @@ pub(super) fn mark_stale(response: &mut Response, stale: Option<Duration>) {
     if let Some(age) = stale {
         response.headers_mut().insert(STALE, HeaderValue::from(age.as_secs().max(1)));
     }
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StreamQuery {
-    last_event_id: Option<String>,
-    since: Option<i64>,
-}
-
-/// `GET /scores/stream`: the board as server-sent events.
-pub(super) fn stream(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
-    let query: StreamQuery = call.query()?;
-    let header = call.headers.get("last-event-id").map(|value| value.to_str().unwrap_or("not text"));
-    // A browser repeats the URL it was given, so the header is the newer of the two.
-    let named = header.filter(|id| !id.is_empty()).or(query.last_event_id.as_deref());
-    let cursor = match (named, query.since) {
-        (Some(id), _) => id.parse::<Position>().map_or(Cursor::Garbled, Cursor::After),
-        (None, Some(second)) => Cursor::Since(second),
-        (None, None) => Cursor::Now,
-    };
-    let viewer = app.hub.view_board(BoardId::main(), cursor);
-    let body = sync_wrapper::SyncStream::new(live::stream(viewer));
-    let mut response = warp::Reply::into_response(warp::reply::stream(body));
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
-    Ok(response)
 }
 
 #[derive(Deserialize)]

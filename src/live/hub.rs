@@ -1,50 +1,46 @@
 //! The hub: hears what topics announce, encodes each message once, and wakes the viewers of its topic.
 //!
-//! A viewer holds a place in its topic and pulls; nothing is queued for it. One that is slow reads older
-//! messages from the topic itself, and one that is too slow is reset: never a silent gap, never memory that
-//! grows with somebody's bad connection.
+//! A viewer holds places in its topics and pulls; nothing is queued for it. One that is slow reads older messages from
+//! the topic itself, and one that is too slow is ended or reset: never a silent gap, never memory that grows with
+//! somebody's bad connection.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
 
 use scorewire_core::board_reader::BoardReader;
-use scorewire_core::domain::{BoardId, Position, TopicName};
-use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{Announcement, Clock, Topics};
+use scorewire_core::domain::{Position, TopicName};
+use scorewire_core::metrics::{Metrics, Transport};
+use scorewire_core::ports::{Announcement, Clock, PortError, Topics};
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use super::frame::Frame;
+use super::registry::{Entry, Registry, ViewerLimits, Visitor};
 use super::tail::Tail;
 use super::viewer::Viewer;
 
 /// Missed messages that the hub reads for its viewers; when there are more, they read for themselves.
 const CATCH_UP: usize = 1_024;
-
-/// Where a viewer wants to begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Cursor {
-    /// With a snapshot of now.
-    Now,
-    /// Right after a message it has seen.
-    After(Position),
-    /// With the first message of a Unix second.
-    Since(i64),
-    /// It named a place that is none.
-    Garbled,
-}
+/// Between two looks at who is slow.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// Fans topics out to the viewers of this process.
 pub(crate) struct Hub {
     pub(super) topics: Arc<dyn Topics>,
-    pub(super) boards: Arc<BoardReader>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) heartbeat: Duration,
+    /// Messages a viewer of a state topic may be behind before it gets only the newest values.
+    pub(super) conflate_behind: u64,
+    /// Viewers of a server that stops leave within this time.
+    pub(super) drain_window: Duration,
     /// Cancelled when viewers shall go and come back.
     pub(super) closing: CancellationToken,
+    boards: Arc<BoardReader>,
+    registry: Arc<Registry>,
     topic_messages: usize,
     tails: Mutex<HashMap<TopicName, Arc<Tail>>>,
 }
@@ -52,39 +48,72 @@ pub(crate) struct Hub {
 impl Hub {
     /// Starts listening to what topics announce. Must be called within a tokio runtime.
     pub(crate) fn start(wiring: &Wiring, settings: &Settings, closing: CancellationToken) -> Arc<Self> {
+        let limits = ViewerLimits::from_settings(settings);
         let hub = Arc::new(Self {
             topics: Arc::clone(&wiring.topics),
-            boards: Arc::clone(&wiring.boards),
             clock: Arc::clone(&wiring.clock),
             metrics: Arc::clone(&wiring.metrics),
             heartbeat: settings.heartbeat.0,
+            conflate_behind: settings.conflate_behind,
+            drain_window: settings.drain_window.0,
             closing,
+            boards: Arc::clone(&wiring.boards),
+            registry: Arc::new(Registry::new(limits, Arc::clone(&wiring.metrics))),
             topic_messages: settings.topic_messages,
             tails: Mutex::default(),
         });
         let announcements = hub.topics.announcements();
         tokio::spawn(listen(Arc::clone(&hub), announcements));
+        tokio::spawn(sweep(Arc::downgrade(&hub)));
         hub
     }
 
-    /// A new viewer of a board.
-    pub(crate) fn view_board(self: &Arc<Self>, board: BoardId, cursor: Cursor) -> Viewer {
-        let topic = TopicName::of_board(&board);
-        let tail = self.tail(&topic);
-        Viewer::new(Arc::clone(self), board, topic, &tail, cursor)
+    /// A viewer that follows nothing yet, if there is a place for it.
+    pub(crate) fn admit(self: &Arc<Self>, visitor: Visitor, expires: Option<SystemTime>) -> Option<Viewer> {
+        let seat = self.registry.admit(visitor, self.clock.now())?;
+        Some(Viewer::new(Arc::clone(self), seat, expires))
     }
 
-    fn tail(&self, topic: &TopicName) -> Arc<Tail> {
-        let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(tails.entry(topic.clone()).or_insert_with(|| Arc::new(Tail::new(self.topic_messages))))
+    /// Every viewer and its number.
+    pub(crate) fn viewers(&self) -> Vec<(u64, Arc<Entry>)> {
+        self.registry.all()
+    }
+
+    /// Where a topic is now, and its state there if it has one.
+    pub(super) async fn state(&self, topic: &TopicName) -> Result<(Position, Option<Arc<str>>), Arc<PortError>> {
+        let Some(board) = topic.board() else { return Ok((self.topics.position(topic).await?, None)) };
+        let snapshot = self.boards.snapshot(&board).await?.value;
+        Ok((snapshot.position, Some(snapshot.top)))
+    }
+
+    pub(super) fn tail(&self, topic: &TopicName) -> Arc<Tail> {
+        let new = || Arc::new(Tail::new(topic.clone(), self.topic_messages));
+        Arc::clone(self.tails().entry(topic.clone()).or_insert_with(new))
+    }
+
+    pub(super) fn count_delivered(&self, transport: Transport, frames: &[Arc<Frame>]) {
+        let now = self.clock.now();
+        for frame in frames {
+            self.metrics.publish_to_viewer.observe(now.seconds_since(frame.message.at));
+        }
+        self.metrics.delivered(transport, frames.len() as u64);
+    }
+
+    pub(super) fn count_begun(&self, recovered: bool, reset: bool) {
+        if recovered {
+            self.metrics.recovered(true);
+        } else if reset {
+            self.metrics.resets.inc();
+            self.metrics.recovered(false);
+        }
     }
 
     async fn take(&self, announced: Announcement) {
-        let tail = {
-            let tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
-            tails.get(&announced.topic).map(Arc::clone)
-        };
+        let tail = self.tails().get(&announced.topic).map(Arc::clone);
         let Some(tail) = tail else { return };
+        if let Some(newest) = announced.messages.last() {
+            self.metrics.broker_lag.observe(self.clock.now().seconds_since(newest.at));
+        }
         if !tail.is_followed_by(&announced)
             && let Some(newest) = tail.newest()
             && let Some(missed) = self.missed(&announced.topic, newest).await
@@ -105,6 +134,22 @@ impl Hub {
         let messages = self.topics.after(topic, &newest, CATCH_UP).await.ok()?.ok()?;
         Some(Announcement { topic: topic.clone(), epoch: newest.epoch, messages: messages.into() })
     }
+
+    /// Forgets topics that nobody here follows any more; boards are few and stay.
+    fn forget_deserted(&self) {
+        let mut tails = self.tails();
+        tails.retain(|topic, tail| {
+            let stays = topic.board().is_some() || Arc::strong_count(tail) > 1;
+            if !stays {
+                self.topics.forget(topic);
+            }
+            stays
+        });
+    }
+
+    fn tails(&self) -> MutexGuard<'_, HashMap<TopicName, Arc<Tail>>> {
+        self.tails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn listen(hub: Arc<Hub>, mut announcements: broadcast::Receiver<Announcement>) {
@@ -117,5 +162,14 @@ async fn listen(hub: Arc<Hub>, mut announcements: broadcast::Receiver<Announceme
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }
+    }
+}
+
+async fn sweep(hub: Weak<Hub>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(hub) = hub.upgrade() else { return };
+        hub.registry.sweep(hub.clock.now());
+        hub.forget_deserted();
     }
 }

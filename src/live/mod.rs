@@ -1,9 +1,22 @@
-//! Connected viewers: the hub that fans topics out, a viewer's place in its topic, and the wire form of SSE.
+//! Viewers: the hub that wakes them, and the wire forms they receive.
 
+mod close;
+mod envelope;
+mod frame;
 mod hub;
+mod registry;
+mod request;
 mod sse;
+mod subscription;
 mod tail;
 mod viewer;
+mod websocket;
 
-pub(crate) use hub::{Cursor, Hub};
-pub(crate) use sse::stream;
+pub(crate) use close::Close;
+pub(crate) use hub::Hub;
+pub(crate) use registry::{Entry, Visitor};
+pub(crate) use request::parse_every;
+pub(crate) use sse::{Form, last_words, stream};
+pub(crate) use subscription::{Cursor, Follow};
+pub(crate) use tail::Behind;
+pub(crate) use websocket::{Socket, SocketLimits, turn_away};

@@ -2,35 +2,140 @@
 //!
 //! Names, ids and data come from this program as one line each: JSON escapes line breaks, positions have none.
 
-use bytes::Bytes;
-use futures_util::{Stream, stream};
-use scorewire_core::domain::{Message, Position};
+use std::fmt::Write;
 
-use super::viewer::Viewer;
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, stream};
+use scorewire_core::domain::{Position, TopicName};
+
+use super::close::Close;
+use super::envelope::{self, Told};
+use super::subscription::Began;
+use super::viewer::{Step, Viewer, come_back_ms};
 
 /// A line that keeps proxies and clients from giving up on a silent connection.
-pub(super) const HEARTBEAT: &[u8] = b":\n\n";
+const HEARTBEAT: &[u8] = b":\n\n";
 
-/// One event.
-pub(super) fn event(name: &str, id: &Position, data: &str) -> Bytes {
+/// How a stream tells its topics apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It has one: events have their names, ids are places in the topic.
+    Single,
+    /// It has several: each event's data names its topic, ids are places in all of them.
+    Several,
+}
+
+/// One event; without an id the client keeps the one it has.
+pub(super) fn event(name: &str, id: Option<&Position>, data: &str) -> Bytes {
     debug_assert!(!data.contains(['\n', '\r']), "data is one line");
-    format!("event: {name}\nid: {id}\ndata: {data}\n\n").into()
+    match id {
+        Some(id) => format!("event: {name}\nid: {id}\ndata: {data}\n\n").into(),
+        None => format!("event: {name}\ndata: {data}\n\n").into(),
+    }
 }
 
-/// A topic's message.
-pub(super) fn message(message: &Message, epoch: &scorewire_core::domain::Epoch) -> Bytes {
-    let id = Position { epoch: epoch.clone(), offset: message.offset };
-    event(message.event.name(), &id, &message.data)
-}
-
-/// The last line of a stream that the client shall come back to after `wait_ms`.
-pub(super) fn come_back(wait_ms: u64) -> Bytes {
-    format!("retry: {wait_ms}\n: the server is restarting, please come back\n\n").into()
+/// The end of a stream, or all of one that there is no place for.
+pub(crate) fn last_words(close: Close) -> Bytes {
+    let wait_ms = come_back_ms();
+    let json = close.json();
+    match close {
+        Close::Draining => format!("retry: {wait_ms}\n: the server is restarting, please come back\n\n").into(),
+        Close::Reauthenticate => format!("event: reauthenticate\ndata: {json}\n\n").into(),
+        _ => format!("retry: {wait_ms}\nevent: close\ndata: {json}\n\n").into(),
+    }
 }
 
 /// A viewer as the body of a response.
-pub(crate) fn stream(viewer: Viewer) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
-    stream::unfold(viewer, |mut viewer| async move { Some((Ok(viewer.next().await?), viewer)) })
+pub(crate) fn stream(viewer: Viewer, form: Form) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    stream::unfold(Some(viewer), move |viewer| async move {
+        let mut viewer = viewer?;
+        let step = viewer.next().await;
+        let bytes = match form {
+            Form::Single => single(&step),
+            Form::Several => several(&step, &viewer),
+        };
+        let over = matches!(step, Step::End(_));
+        Some((Ok(bytes), (!over).then_some(viewer)))
+    })
+}
+
+fn single(step: &Step) -> Bytes {
+    match step {
+        Step::Began { began: Began { position, reset, snapshot }, .. } => {
+            let mut text = BytesMut::new();
+            if let Some(reason) = reset {
+                text.extend_from_slice(&event("reset", Some(position), &format!("{{\"reason\":\"{reason}\"}}")));
+            }
+            if let Some(snapshot) = snapshot {
+                text.extend_from_slice(&event("snapshot", Some(position), snapshot));
+            }
+            // Answers at once even when there is nothing to say, so that the client knows it is connected.
+            if text.is_empty() { Bytes::from_static(HEARTBEAT) } else { text.freeze() }
+        }
+        Step::Batch { frames, conflated } => match &frames[..] {
+            [only] => only.sse(true).clone(),
+            [skipped @ .., last] => {
+                let parts = || skipped.iter().map(|frame| frame.sse(!conflated)).chain([last.sse(true)]);
+                let mut joined = BytesMut::with_capacity(parts().map(Bytes::len).sum());
+                parts().for_each(|part| joined.extend_from_slice(part));
+                joined.freeze()
+            }
+            [] => Bytes::from_static(HEARTBEAT),
+        },
+        Step::Heartbeat => Bytes::from_static(HEARTBEAT),
+        Step::End(close) => last_words(*close),
+    }
+}
+
+fn several(step: &Step, viewer: &Viewer) -> Bytes {
+    let mut text = Several { text: BytesMut::new(), viewer };
+    match step {
+        Step::Began { topic, began, recovered } => {
+            let (name, id) = (topic.as_str(), began.position.to_string());
+            let at = Some((topic, began.position.offset));
+            text.event(at, &Told::Subscribed { topic: name, id: id.clone(), recovered: *recovered }.json());
+            if let Some(reason) = &began.reset {
+                text.event(at, &Told::Reset { topic: name, id, reason: reason.clone() }.json());
+            }
+            if let Some(snapshot) = &began.snapshot {
+                text.event(at, &envelope::message(topic, Some(&began.position), "snapshot", snapshot));
+            }
+        }
+        Step::Batch { frames, conflated } => {
+            for (n, frame) in frames.iter().enumerate() {
+                let placed = !conflated || n + 1 == frames.len();
+                text.event(placed.then_some((&frame.topic, frame.offset())), frame.envelope(placed));
+            }
+        }
+        Step::Heartbeat => return Bytes::from_static(HEARTBEAT),
+        Step::End(close) => return last_words(*close),
+    }
+    text.text.freeze()
+}
+
+/// Events of a stream of several topics, as they are written.
+struct Several<'a> {
+    text: BytesMut,
+    viewer: &'a Viewer,
+}
+
+impl Several<'_> {
+    /// Appends an event; its id are the viewer's places, with this topic at this offset.
+    fn event(&mut self, at: Option<(&TopicName, u64)>, data: &[u8]) {
+        if let Some((moved, offset)) = at {
+            let mut separator = "id: ";
+            for (topic, position) in self.viewer.places() {
+                let offset = if topic == moved { offset } else { position.offset };
+                // Writing into memory does not fail.
+                let _ = write!(self.text, "{separator}{topic}@{}:{offset}", position.epoch.as_str());
+                separator = ",";
+            }
+            self.text.extend_from_slice(b"\n");
+        }
+        self.text.extend_from_slice(b"data: ");
+        self.text.extend_from_slice(data);
+        self.text.extend_from_slice(b"\n\n");
+    }
 }
 
 #[cfg(test)]
@@ -40,6 +145,15 @@ mod tests {
     #[test]
     fn an_event_is_name_id_data_and_an_empty_line() {
         let id: Position = "e1:7".parse().expect("valid");
-        assert_eq!(event("top", &id, "[]"), "event: top\nid: e1:7\ndata: []\n\n");
+        assert_eq!(event("top", Some(&id), "[]"), "event: top\nid: e1:7\ndata: []\n\n");
+        assert_eq!(event("top", None, "[]"), "event: top\ndata: []\n\n");
+    }
+
+    #[test]
+    fn an_end_says_why_and_when_to_come_back() {
+        let told = |close| String::from_utf8(last_words(close).to_vec()).expect("text");
+        assert!(told(Close::Draining).starts_with("retry: "));
+        assert!(told(Close::SlowViewer).contains("event: close\ndata: {\"code\":4000,"));
+        assert!(told(Close::Reauthenticate).starts_with("event: reauthenticate\ndata: {\"code\":4001,"));
     }
 }

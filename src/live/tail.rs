@@ -3,35 +3,39 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use bytes::Bytes;
-use scorewire_core::domain::{Epoch, Micros, Position};
+use scorewire_core::domain::{Epoch, Micros, Position, TopicName};
 use scorewire_core::ports::Announcement;
 use tokio::sync::watch;
 
-use super::sse;
+use super::frame::Frame;
 
-/// Encoded messages kept at most for viewers that are a little behind; one further behind reads the topic itself.
+/// Messages kept at most for viewers that are a little behind; one further behind reads the topic itself.
 const KEPT: usize = 1_024;
-
-/// A message in its wire form.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub(super) offset: u64,
-    pub(super) at: Micros,
-    pub(super) bytes: Bytes,
-}
 
 #[derive(Debug, Default)]
 struct Frames {
-    epoch: Option<Epoch>,
+    epoch: Option<Arc<Epoch>>,
+    /// The newest offset, where it is known although no message is held.
+    base: Option<u64>,
     /// Consecutive offsets, oldest first.
     frames: VecDeque<Arc<Frame>>,
 }
 
 impl Frames {
     fn newest(&self) -> Option<Position> {
-        Some(Position { epoch: self.epoch.clone()?, offset: self.frames.back()?.offset })
+        let offset = self.frames.back().map(|frame| frame.offset()).or(self.base)?;
+        Some(Position { epoch: self.epoch.as_deref()?.clone(), offset })
     }
+}
+
+/// How much a viewer has not been sent yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Behind {
+    pub(crate) messages: u64,
+    /// Of data; what the tail no longer holds is not counted.
+    pub(crate) bytes: u64,
+    /// When the first of them was published, as far as the tail knows.
+    pub(crate) since: Option<Micros>,
 }
 
 /// What the tail has for a viewer.
@@ -48,6 +52,7 @@ pub(super) enum Newer {
 /// The tail of one topic.
 #[derive(Debug)]
 pub(super) struct Tail {
+    topic: TopicName,
     frames: RwLock<Frames>,
     kept: usize,
     changed: watch::Sender<()>,
@@ -55,13 +60,18 @@ pub(super) struct Tail {
 
 impl Tail {
     /// An empty tail; `topic_messages` is how many the topic itself keeps, which the tail never exceeds.
-    pub(super) fn new(topic_messages: usize) -> Self {
-        Self { frames: RwLock::default(), kept: KEPT.min(topic_messages), changed: watch::Sender::new(()) }
+    pub(super) fn new(topic: TopicName, topic_messages: usize) -> Self {
+        Self { topic, frames: RwLock::default(), kept: KEPT.min(topic_messages), changed: watch::Sender::new(()) }
     }
 
     /// Wakes its holder whenever the tail grows.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
+    }
+
+    /// The topic.
+    pub(super) fn topic(&self) -> &TopicName {
+        &self.topic
     }
 
     /// Takes what was announced, as far as it is new.
@@ -79,11 +89,16 @@ impl Tail {
         if !follows {
             // Something was missed: viewers find that out by their offsets and read the topic.
             tail.frames.clear();
-            tail.epoch = Some(announced.epoch.clone());
+            tail.base = None;
+            tail.epoch = Some(Arc::new(announced.epoch.clone()));
         }
-        for message in new {
-            let bytes = sse::message(message, &announced.epoch);
-            tail.frames.push_back(Arc::new(Frame { offset: message.offset, at: message.at, bytes }));
+        let mut bytes = tail.frames.back().map_or(0, |newest| newest.bytes_before_next);
+        if let Some(epoch) = tail.epoch.clone() {
+            for message in new {
+                let frame = Frame::new(&self.topic, &epoch, message, bytes);
+                bytes = frame.bytes_before_next;
+                tail.frames.push_back(Arc::new(frame));
+            }
         }
         let excess = tail.frames.len().saturating_sub(self.kept);
         tail.frames.drain(..excess);
@@ -104,28 +119,55 @@ impl Tail {
         }
     }
 
+    /// Notes a place after which the topic had nothing, so that viewers who stand there need not ask the topic.
+    pub(super) fn stands_at(&self, position: &Position) {
+        let mut tail = self.frames.write().unwrap_or_else(PoisonError::into_inner);
+        if tail.newest().is_none() {
+            tail.epoch = Some(Arc::new(position.epoch.clone()));
+            tail.base = Some(position.offset);
+        }
+    }
+
     /// At most `limit` messages right after a position.
     pub(super) fn after(&self, position: &Position, limit: usize) -> Newer {
         let tail = self.frames.read().unwrap_or_else(PoisonError::into_inner);
-        let (Some(epoch), Some(oldest), Some(newest)) = (&tail.epoch, tail.frames.front(), tail.frames.back()) else {
-            return Newer::Unknown;
-        };
+        match tail.newest() {
+            Some(newest) if newest == *position => return Newer::Nothing,
+            Some(newest) if newest.epoch == position.epoch && position.offset < newest.offset => {}
+            _ => return Newer::Unknown,
+        }
+        let Some(oldest) = tail.frames.front() else { return Newer::Unknown };
         let next = position.offset + 1;
-        if *epoch != position.epoch || next < oldest.offset || position.offset > newest.offset {
+        if next < oldest.offset() {
             return Newer::Unknown;
         }
-        if position.offset == newest.offset {
-            return Newer::Nothing;
-        }
-        let skip = usize::try_from(next - oldest.offset).unwrap_or(usize::MAX);
+        let skip = usize::try_from(next - oldest.offset()).unwrap_or(usize::MAX);
         Newer::Frames(tail.frames.iter().skip(skip).take(limit).cloned().collect())
+    }
+
+    /// How far a place in the tail's own life lies behind its newest message.
+    pub(super) fn behind(&self, offset: u64) -> Behind {
+        let tail = self.frames.read().unwrap_or_else(PoisonError::into_inner);
+        let (Some(oldest), Some(newest)) = (tail.frames.front(), tail.frames.back()) else { return Behind::default() };
+        let messages = newest.offset().saturating_sub(offset);
+        if messages == 0 {
+            return Behind::default();
+        }
+        let skip = usize::try_from((offset + 1).saturating_sub(oldest.offset())).unwrap_or(usize::MAX);
+        let next = tail.frames.get(skip).unwrap_or(oldest);
+        let before = next.bytes_before_next - next.message.data.len() as u64;
+        Behind { messages, bytes: newest.bytes_before_next - before, since: Some(next.message.at) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scorewire_core::domain::{BoardId, Event, Message, TopicName};
+    use scorewire_core::domain::{BoardId, Event, Message};
+
+    fn tail() -> Tail {
+        Tail::new(TopicName::of_board(&BoardId::main()), usize::MAX)
+    }
 
     fn announce(epoch: &str, offsets: std::ops::RangeInclusive<u64>) -> Announcement {
         let message = |offset| Arc::new(Message { offset, at: Micros(0), event: Event::Update, data: "{}".into() });
@@ -138,7 +180,7 @@ mod tests {
 
     fn after(tail: &Tail, position: &str, limit: usize) -> Option<Vec<u64>> {
         match tail.after(&position.parse().expect("valid"), limit) {
-            Newer::Frames(frames) => Some(frames.iter().map(|f| f.offset).collect()),
+            Newer::Frames(frames) => Some(frames.iter().map(|f| f.offset()).collect()),
             Newer::Nothing => Some(vec![]),
             Newer::Unknown => None,
         }
@@ -146,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_viewer_gets_what_follows_its_place_or_is_sent_to_the_topic() {
-        let tail = Tail::new(usize::MAX);
+        let tail = tail();
         assert_eq!(after(&tail, "e1:0", 9), None);
         tail.extend(&announce("e1", 5..=8));
         assert_eq!(after(&tail, "e1:4", 9), Some(vec![5, 6, 7, 8]));
@@ -159,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_gap_in_what_is_announced_is_never_papered_over() {
-        let tail = Tail::new(usize::MAX);
+        let tail = tail();
         tail.extend(&announce("e1", 1..=3));
         tail.extend(&announce("e1", 6..=7));
         assert_eq!(after(&tail, "e1:3", 9), None);
@@ -171,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_is_told_twice_is_taken_once() {
-        let tail = Tail::new(usize::MAX);
+        let tail = tail();
         tail.extend(&announce("e1", 1..=5));
         tail.extend(&announce("e1", 3..=4));
         assert_eq!(after(&tail, "e1:0", 9), Some(vec![1, 2, 3, 4, 5]));
@@ -182,9 +224,33 @@ mod tests {
 
     #[test]
     fn the_tail_is_bounded() {
-        let tail = Tail::new(usize::MAX);
+        let tail = tail();
         tail.extend(&announce("e1", 1..=KEPT as u64 + 10));
         assert_eq!(after(&tail, "e1:9", 9), None);
         assert_eq!(after(&tail, "e1:10", 1), Some(vec![11]));
+    }
+
+    #[test]
+    fn what_a_viewer_has_not_been_sent_is_counted() {
+        let tail = tail();
+        assert_eq!(tail.behind(0), Behind::default());
+        tail.extend(&announce("e1", 5..=8));
+        assert_eq!(tail.behind(8), Behind::default());
+        assert_eq!(tail.behind(6), Behind { messages: 2, bytes: 4, since: Some(Micros(0)) });
+        assert_eq!(tail.behind(1), Behind { messages: 7, bytes: 8, since: Some(Micros(0)) }, "as far as it is held");
+    }
+
+    #[test]
+    fn a_place_after_which_nothing_came_is_no_question_to_the_topic() {
+        let tail = tail();
+        tail.stands_at(&"e1:7".parse().expect("valid"));
+        assert_eq!(after(&tail, "e1:7", 9), Some(vec![]));
+        assert_eq!(after(&tail, "e1:6", 9), None);
+        tail.extend(&announce("e1", 8..=8));
+        assert_eq!(after(&tail, "e1:7", 9), Some(vec![8]));
+        tail.stands_at(&"e1:3".parse().expect("valid"));
+        assert_eq!(after(&tail, "e1:8", 9), Some(vec![]), "what was announced is newer");
+        tail.extend(&announce("e1", 11..=11));
+        assert_eq!(after(&tail, "e1:8", 9), None);
     }
 }

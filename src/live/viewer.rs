@@ -1,177 +1,205 @@
-//! One viewer: a place in a topic that moves forward as fast as its connection takes messages.
+//! A viewer: the topics it follows, and everything that may end it. Transports ask it for the next step.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
-use scorewire_core::domain::{BoardId, Position, TopicName};
-use scorewire_core::ports::PortError;
-use tokio::sync::watch;
+use futures_util::future::select_all;
+use scorewire_core::domain::{Position, TopicName};
+use tokio::time::{Instant, sleep_until};
 
-use super::hub::{Cursor, Hub};
-use super::sse;
-use super::tail::{Frame, Newer, Tail};
+use super::close::Close;
+use super::frame::Frame;
+use super::hub::Hub;
+use super::registry::Seat;
+use super::subscription::{Began, Follow, Output, Subscription};
 
-/// Messages joined into one write at most.
-const JOINED: usize = 256;
-/// How long to wait before asking an unavailable topic again.
-const UNAVAILABLE_WAIT: Duration = Duration::from_secs(1);
-/// Viewers of a stopping server come back within this many milliseconds, spread at random.
-const COME_BACK_MS: std::ops::Range<u64> = 500..2_500;
+/// The next thing to send.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A topic begins.
+    Began {
+        topic: TopicName,
+        began: Began,
+        /// Everything after the place that was named follows.
+        recovered: bool,
+    },
+    /// Messages of one topic, in order. Conflated: only the last one has a place.
+    Batch { frames: Vec<Arc<Frame>>, conflated: bool },
+    /// Nothing happened for a while.
+    Heartbeat,
+    /// The stream is over.
+    End(Close),
+}
 
-/// A connected viewer of one board.
+/// A connected viewer.
 pub(crate) struct Viewer {
     hub: Arc<Hub>,
-    board: BoardId,
-    topic: TopicName,
-    tail: Arc<Tail>,
-    changes: watch::Receiver<()>,
-    /// `None` until the first snapshot.
-    position: Option<Position>,
-    cursor: Cursor,
-    /// Encoded and not yet taken by the connection.
-    ready: VecDeque<Bytes>,
-    ended: bool,
+    seat: Seat,
+    subscriptions: Vec<Subscription>,
+    /// Whose turn it is, so that a busy topic does not keep others waiting.
+    turn: usize,
+    expires: Option<Instant>,
+    /// When it leaves a server that goes away.
+    leaves: Option<Instant>,
+    /// When something was last sent.
+    sent: Instant,
 }
 
 impl Viewer {
-    pub(super) fn new(hub: Arc<Hub>, board: BoardId, topic: TopicName, tail: &Arc<Tail>, cursor: Cursor) -> Self {
-        hub.metrics.viewers.inc();
-        Self {
-            hub,
-            board,
-            topic,
-            tail: Arc::clone(tail),
-            changes: tail.changes(),
-            position: None,
-            cursor,
-            ready: VecDeque::new(),
-            ended: false,
+    pub(super) fn new(hub: Arc<Hub>, seat: Seat, expires: Option<SystemTime>) -> Self {
+        let left = |at: SystemTime| at.duration_since(SystemTime::now()).unwrap_or_default();
+        let expires = expires.and_then(|at| Instant::now().checked_add(left(at)));
+        Self { hub, seat, subscriptions: Vec::new(), turn: 0, expires, leaves: None, sent: Instant::now() }
+    }
+
+    /// Begins to follow a topic; one that was followed begins anew.
+    pub(crate) fn follow(&mut self, follow: Follow) {
+        self.unfollow(&follow.topic);
+        let tail = self.hub.tail(&follow.topic);
+        let subscription = Subscription::new(follow, tail);
+        self.seat.entry.follow(Arc::clone(subscription.progress()));
+        self.hub.metrics.topic_viewer(subscription.topic().as_str(), self.seat.entry.visitor.transport, 1);
+        self.subscriptions.push(subscription);
+    }
+
+    /// Whether the topic was followed until now.
+    pub(crate) fn unfollow(&mut self, topic: &TopicName) -> bool {
+        let Some(index) = self.subscriptions.iter().position(|s| s.topic() == topic) else { return false };
+        self.subscriptions.remove(index);
+        self.seat.entry.unfollow(topic);
+        self.hub.metrics.topic_viewer(topic.as_str(), self.seat.entry.visitor.transport, -1);
+        true
+    }
+
+    /// How many topics it follows.
+    pub(crate) const fn topics(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Whether it follows a topic.
+    pub(crate) fn follows(&self, topic: &TopicName) -> bool {
+        self.subscriptions.iter().any(|s| s.topic() == topic)
+    }
+
+    /// The silence after which it is sent something.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        self.hub.heartbeat
+    }
+
+    /// Its places, by topic; one that has not begun has none.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&TopicName, &Position)> {
+        self.subscriptions.iter().filter_map(|s| Some((s.topic(), s.position()?)))
+    }
+
+    /// The next thing to send. Nothing is lost when the returned future is dropped.
+    pub(crate) async fn next(&mut self) -> Step {
+        self.seat.entry.hand(None);
+        let step = loop {
+            if let Some(close) = self.must_end() {
+                break Step::End(close);
+            }
+            if let Some(step) = self.look().await {
+                break step;
+            }
+            if self.sent.elapsed() >= self.hub.heartbeat {
+                break Step::Heartbeat;
+            }
+            self.wait().await;
+        };
+        self.sent = Instant::now();
+        let entry = &self.seat.entry;
+        entry.hand(Some(self.hub.clock.now()));
+        match &step {
+            Step::Batch { frames, .. } => {
+                entry.deliver(frames.len() as u64);
+                self.hub.count_delivered(entry.visitor.transport, frames);
+            }
+            Step::Began { began, recovered, .. } => self.hub.count_begun(*recovered, began.reset.is_some()),
+            Step::End(close) => self.hub.metrics.closed(entry.visitor.transport, close.code()),
+            Step::Heartbeat => {}
+        }
+        step
+    }
+
+    fn must_end(&mut self) -> Option<Close> {
+        let now = Instant::now();
+        if self.hub.closing.is_cancelled() && self.leaves.is_none() {
+            self.leaves = Some(now + self.hub.drain_window.mul_f64(rand::random_range(0.0..1.0)));
+        }
+        let over = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if over(self.leaves) {
+            Some(Close::Draining)
+        } else if over(self.expires) {
+            Some(Close::Reauthenticate)
+        } else {
+            self.seat.entry.ending()
         }
     }
 
-    /// The next bytes for the connection; `None` when the stream is over.
-    pub(crate) async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(bytes) = self.ready.pop_front() {
-                return Some(bytes);
-            }
-            if self.ended {
-                return None;
-            }
-            if let Err(error) = self.advance().await {
-                tracing::warn!(topic = %self.topic, %error, "a viewer waits for its topic");
-                tokio::time::sleep(UNAVAILABLE_WAIT).await;
-                self.ready.push_back(Bytes::from_static(sse::HEARTBEAT));
-            }
-        }
-    }
-
-    /// Makes something ready, or waits until there may be something.
-    async fn advance(&mut self) -> Result<(), Arc<PortError>> {
-        if self.hub.closing.is_cancelled() {
-            self.ready.push_back(sse::come_back(rand::random_range(COME_BACK_MS)));
-            self.ended = true;
-            return Ok(());
-        }
-        let Some(position) = self.position.clone() else { return self.begin().await };
-        // Marked before looking: what comes after the look wakes the wait.
-        self.changes.mark_unchanged();
-        match self.tail.after(&position, JOINED) {
-            Newer::Frames(frames) => {
-                self.deliver(&frames);
-                return Ok(());
-            }
-            Newer::Nothing => {}
-            Newer::Unknown => match self.hub.topics.after(&self.topic, &position, JOINED).await? {
-                Ok(messages) if messages.is_empty() => {}
-                Ok(messages) => {
-                    let frames: Vec<_> = messages.iter().map(|m| sse::message(m, &position.epoch)).collect();
-                    let offset = messages.last().map_or(position.offset, |last| last.offset);
-                    self.hub.metrics.delivered.inc_by(frames.len() as u64);
-                    self.position = Some(Position { offset, ..position });
-                    self.ready.push_back(frames.concat().into());
-                    return Ok(());
+    /// What the first topic has that has anything, beginning with the one whose turn it is.
+    async fn look(&mut self) -> Option<Step> {
+        for n in 0..self.subscriptions.len() {
+            let index = (self.turn + n) % self.subscriptions.len();
+            let subscription = &mut self.subscriptions[index];
+            match subscription.advance(&self.hub).await {
+                Ok(None) => {}
+                Ok(Some(output)) => {
+                    self.turn = index + 1;
+                    return Some(match output {
+                        Output::Batch { frames, conflated } => Step::Batch { frames, conflated },
+                        Output::Began { began, recovered } => {
+                            Step::Began { topic: subscription.topic().clone(), began, recovered }
+                        }
+                    });
                 }
-                Err(lost) => return self.reset(lost).await,
-            },
-        }
-        self.wait().await;
-        Ok(())
-    }
-
-    /// Finds the first place.
-    async fn begin(&mut self) -> Result<(), Arc<PortError>> {
-        match self.cursor.clone() {
-            Cursor::Now => self.snapshot().await,
-            Cursor::After(position) => {
-                self.position = Some(position);
-                // Answers at once even when nothing is new, so that the client knows it is connected.
-                self.ready.push_back(Bytes::from_static(sse::HEARTBEAT));
-                Ok(())
-            }
-            Cursor::Since(second) => match self.hub.topics.since(&self.topic, second).await? {
-                Ok(position) => {
-                    self.position = Some(position);
-                    self.ready.push_back(Bytes::from_static(sse::HEARTBEAT));
-                    Ok(())
+                Err(error) => {
+                    tracing::warn!(topic = %subscription.topic(), %error, "a viewer waits for its topic");
+                    subscription.postpone();
+                    return Some(Step::Heartbeat);
                 }
-                Err(lost) => self.reset(lost).await,
-            },
-            Cursor::Garbled => self.reset("unknown-cursor").await,
-        }
-    }
-
-    async fn snapshot(&mut self) -> Result<(), Arc<PortError>> {
-        let snapshot = self.hub.boards.snapshot(&self.board).await?.value;
-        self.ready.push_back(sse::event("snapshot", &snapshot.position, &snapshot.top));
-        self.position = Some(snapshot.position);
-        Ok(())
-    }
-
-    /// Says that the viewer's place is lost, and begins anew with a snapshot.
-    async fn reset(&mut self, reason: impl std::fmt::Display) -> Result<(), Arc<PortError>> {
-        let snapshot = self.hub.boards.snapshot(&self.board).await?.value;
-        self.hub.metrics.resets.inc();
-        self.ready.push_back(sse::event("reset", &snapshot.position, &format!("{{\"reason\":\"{reason}\"}}")));
-        self.ready.push_back(sse::event("snapshot", &snapshot.position, &snapshot.top));
-        self.position = Some(snapshot.position);
-        Ok(())
-    }
-
-    fn deliver(&mut self, frames: &[Arc<Frame>]) {
-        let Some((last, position)) = frames.last().zip(self.position.as_mut()) else { return };
-        position.offset = last.offset;
-        let now = self.hub.clock.now();
-        for frame in frames {
-            #[expect(clippy::cast_precision_loss, reason = "latencies are far below 2^52 µs")]
-            self.hub.metrics.publish_to_viewer.observe((now.0 - frame.at.0).max(0) as f64 / 1e6);
-        }
-        self.hub.metrics.delivered.inc_by(frames.len() as u64);
-        tracing::debug!(topic = %self.topic, place = %position, "handed to a viewer");
-        self.ready.push_back(match frames {
-            [only] => only.bytes.clone(),
-            many => {
-                let mut joined = BytesMut::with_capacity(many.iter().map(|f| f.bytes.len()).sum());
-                many.iter().for_each(|frame| joined.extend_from_slice(&frame.bytes));
-                joined.freeze()
             }
-        });
+        }
+        None
     }
 
+    /// Returns when there may be something to send.
     async fn wait(&mut self) {
+        let Self { hub, seat, subscriptions, expires, leaves, sent, .. } = self;
+        let now = Instant::now();
+        let dues = subscriptions.iter().filter_map(Subscription::due).filter(|due| *due > now);
+        let heartbeat = *sent + hub.heartbeat;
+        let wake = dues.chain(*expires).chain(*leaves).fold(heartbeat, Instant::min);
+        // One that has to wait anyway need not hear of changes.
+        let listening = subscriptions.iter_mut().filter(|s| s.due().is_none_or(|due| due <= now));
+        let mut listening: Vec<_> = listening.collect();
+        let changed = async {
+            match &mut listening[..] {
+                [] => std::future::pending().await,
+                [only] => only.changed().await,
+                many => drop(select_all(many.iter_mut().map(|s| Box::pin(s.changed()))).await),
+            }
+        };
         tokio::select! {
-            // The hub outlives its viewers, so its tail does not close.
-            _ = self.changes.changed() => {}
-            () = tokio::time::sleep(self.hub.heartbeat) => self.ready.push_back(Bytes::from_static(sse::HEARTBEAT)),
-            () = self.hub.closing.cancelled() => {}
+            () = changed => {}
+            () = sleep_until(wake) => {}
+            () = seat.entry.ended() => {}
+            () = hub.closing.cancelled(), if leaves.is_none() => {}
         }
     }
 }
 
 impl Drop for Viewer {
     fn drop(&mut self) {
-        self.hub.metrics.viewers.dec();
+        for subscription in &self.subscriptions {
+            let transport = self.seat.entry.visitor.transport;
+            self.hub.metrics.topic_viewer(subscription.topic().as_str(), transport, -1);
+        }
     }
+}
+
+/// How long a client should wait before it comes back, in milliseconds: spread so that they do not come all at once.
+pub(super) fn come_back_ms() -> u64 {
+    const SPREAD: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2_500);
+    let wait = rand::random_range(SPREAD.start.as_secs_f64()..SPREAD.end.as_secs_f64());
+    u64::try_from(Duration::from_secs_f64(wait).as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,7 @@
 //! The page in a real browser: headless Chromium, driven over WebDriver.
 
 mod driver;
+mod streams;
 
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 
 use self::driver::Browser;
-use crate::support::{TestApp, eventually};
+use crate::support::{Nginx, TestApp, eventually};
 
 /// The rows as the page shows them: [user id, rank, score digits].
 const ROWS: &str = "return [...document.querySelectorAll('tr[data-user-id]')].map(row => [
@@ -87,4 +88,47 @@ async fn the_page_comes_back_to_a_restarted_server_by_itself() {
     rows_become(page, json!([["1", "1", "7"]])).await;
     browser.close().await;
     app.finish().await;
+}
+
+/// Follows a board by this transport at this address, through a restart of the server.
+async fn the_page_follows(url: &str, transport: &str, app: TestApp) {
+    app.add_user(1).await;
+    let address = app.server.address;
+    let browser = Browser::start().await;
+    let page = &browser.page;
+    page.goto(url).await.expect("the page opens");
+    let live = format!("#connection[data-state=live][data-transport={transport}]");
+    let wait = || page.wait().at_most(Duration::from_secs(20));
+    wait().for_element(Locator::Css(&live)).await.expect("the transport");
+    rows_become(page, json!([["1", "1", "0"]])).await;
+    app.decided(1, 7).await;
+    rows_become(page, json!([["1", "1", "7"]])).await;
+    let TestApp { server, storage, .. } = app;
+    server.stop().await;
+    connection_becomes(page, "reconnecting").await;
+    let app = TestApp::on(storage, |settings| settings.listen = Some(address)).await;
+    app.decided(1, 7).await;
+    connection_becomes(page, "live").await;
+    rows_become(page, json!([["1", "1", "14"]])).await;
+    browser.close().await;
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_follows_over_websocket() {
+    let app = TestApp::start().await;
+    the_page_follows(&app.url.clone(), "websocket", app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_follows_over_server_sent_events_when_told_to() {
+    let app = TestApp::start().await;
+    the_page_follows(&format!("{}/?transport=sse", app.url), "sse", app).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_follows_through_a_proxy_that_blocks_websocket() {
+    let app = TestApp::start().await;
+    let nginx = Nginx::without_upgrades(app.server.address).await;
+    the_page_follows(&nginx.url, "sse", app).await;
 }

@@ -84,7 +84,12 @@ impl Boards {
     /// What viewers were told after a place.
     async fn told(&self, place: &Position) -> Vec<(&'static str, Value)> {
         let messages = self.messages(place).await;
-        messages.iter().map(|m| (m.event.name(), serde_json::from_str(&m.data).expect("JSON"))).collect()
+        let name = |event: &Event| match event {
+            Event::Update => "update",
+            Event::Top => "top",
+            Event::Named(other) => panic!("boards do not say {other}"),
+        };
+        messages.iter().map(|m| (name(&m.event), serde_json::from_str(&m.data).expect("JSON"))).collect()
     }
 }
 

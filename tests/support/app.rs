@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use scorewire::http::auth::Scope;
 use scorewire::server::{self, Server};
-use scorewire_core::domain::BoardId;
+use scorewire_core::domain::{BoardId, Event, NewMessage, TopicName};
 use scorewire_core::ports::JobKind;
 use scorewire_core::settings::{Overrides, Settings, SettingsFile};
 use serde_json::{Value, json};
@@ -144,6 +144,13 @@ impl TestApp {
             request = request.header("Last-Event-ID", id);
         }
         Stream::new(request.send().await.expect("an answer"))
+    }
+
+    /// Appends a message to a topic, as a worker does.
+    pub(crate) async fn note(&self, topic: &str, event: &str, data: &Value) {
+        let topic = TopicName::parse(topic).expect("a topic");
+        let message = NewMessage { event: Event::parse(event).expect("a name"), data: data.to_string().into() };
+        self.server.wiring.topics.append(&topic, vec![message]).await.expect("appended");
     }
 
     /// Waits until everything accepted is decided, published and acknowledged.

@@ -8,6 +8,7 @@ mod nginx;
 mod poison;
 mod process;
 mod relay;
+mod socket;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
@@ -18,6 +19,7 @@ pub(crate) use nginx::Nginx;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command, limited_command};
 pub(crate) use relay::Relay;
+pub(crate) use socket::{Received, Socket};
 pub(crate) use stream::{SseEvent, Stream};
 
 use std::future::Future;

@@ -10,8 +10,10 @@ use tokio::process::{Child, Command};
 
 use super::eventually;
 
+const UPGRADES: &str = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+
 /// Forwards as most configurations on the internet do, until dropped: `/1.0/…` over HTTP/1.0, `/1.1/…` over HTTP/1.1,
-/// with buffering and timeouts as they are by default; `/ws` lets WebSocket pass.
+/// and the rest, too, with buffering and timeouts as they are by default.
 pub(crate) struct Nginx {
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
@@ -20,10 +22,20 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
+    /// One that lets WebSocket pass.
     pub(crate) async fn before(server: SocketAddr) -> Self {
+        Self::start(server, UPGRADES).await
+    }
+
+    /// One that nobody told about WebSocket.
+    pub(crate) async fn without_upgrades(server: SocketAddr) -> Self {
+        Self::start(server, "").await
+    }
+
+    async fn start(server: SocketAddr, upgrades: &str) -> Self {
         for _ in 0..5 {
             let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr()).expect("a free port");
-            if let Some(nginx) = Self::try_start(free, server).await {
+            if let Some(nginx) = Self::try_start(free, server, upgrades).await {
                 return nginx;
             }
             // Another process took the port in between.
@@ -31,10 +43,10 @@ impl Nginx {
         panic!("nginx does not start");
     }
 
-    async fn try_start(listen: SocketAddr, server: SocketAddr) -> Option<Self> {
+    async fn try_start(listen: SocketAddr, server: SocketAddr, upgrades: &str) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a directory");
         let config = dir.path().join("nginx.conf");
-        std::fs::write(&config, configuration(listen, server)).expect("written");
+        std::fs::write(&config, configuration(listen, server, upgrades)).expect("written");
         // Debian keeps it where only root looks.
         let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin";
         let mut process = Command::new("nginx")
@@ -64,7 +76,7 @@ impl Nginx {
     }
 }
 
-fn configuration(listen: SocketAddr, server: SocketAddr) -> String {
+fn configuration(listen: SocketAddr, server: SocketAddr, upgrades: &str) -> String {
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {kind}_temp;\n"))
         .concat();
@@ -78,12 +90,7 @@ fn configuration(listen: SocketAddr, server: SocketAddr) -> String {
                 listen {listen};
                 location /1.0/ {{ proxy_pass http://{server}/; proxy_http_version 1.0; }}
                 location /1.1/ {{ proxy_pass http://{server}/; proxy_http_version 1.1; proxy_set_header Connection ''; }}
-                location /ws {{
-                    proxy_pass http://{server};
-                    proxy_http_version 1.1;
-                    proxy_set_header Upgrade $http_upgrade;
-                    proxy_set_header Connection upgrade;
-                }}
+                location / {{ proxy_pass http://{server}; proxy_http_version 1.1; {upgrades} }}
             }}
         }}"
     )

@@ -91,6 +91,7 @@ function showConnection(state, detail) {
   const word = state[0].toUpperCase() + state.slice(1);
   const next = whatNext(state, detail);
   element("connection").dataset.state = state;
+  if (state === "live") element("connection").dataset.transport = detail.transport;
   element("connection-word").textContent = word;
   element("connection-next").textContent = next;
   // Each failed attempt changes what happens next, but only a new state is news.

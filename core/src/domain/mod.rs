@@ -14,12 +14,12 @@ mod user;
 pub(crate) use ids::hex;
 pub use ids::{BoardId, IdError, JobId, RequestId, Subject, UpdateId, UserId};
 pub use leaderboard::{Entry, Leaderboard, Ranked, Upsert};
-pub use message::{Event, Message, NewMessage};
+pub use message::{Event, EventError, Key, Message, NewMessage};
 pub use position::{Epoch, Position, PositionError};
 pub use reply::ReplyTo;
 pub use ring::{Lost, Ring, RingLimits};
 pub use standing::{NamedStanding, Standing};
-pub use topic::TopicName;
+pub use topic::{TopicError, TopicKind, TopicName};
 pub use update::{Fingerprint, Operator, Outcome, Rejection, SCORE_LIMIT, ScoreUpdate};
 pub use user::{NameError, User, UserName};
 
@@ -33,6 +33,14 @@ impl Micros {
     #[must_use]
     pub const fn unix_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+
+    /// Seconds from an earlier instant to this one; 0 from a later one.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "what is measured so is far below 2^52 µs")]
+    pub const fn seconds_since(self, earlier: Self) -> f64 {
+        let us = self.0.saturating_sub(earlier.0);
+        if us < 0 { 0.0 } else { us as f64 / 1e6 }
     }
 
     /// The same instant for formatting; times before 1970 become 1970.

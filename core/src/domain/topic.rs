@@ -5,9 +5,32 @@ use std::sync::Arc;
 
 use super::BoardId;
 
+/// The longest name of a topic, in bytes.
+const LONGEST: usize = 128;
+
 /// The name of an ordered, replayable series of messages.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Arc<str>);
+
+/// What the messages of a topic mean together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicKind {
+    /// Each is the newest value of something: a viewer who can not keep up may skip values that were replaced.
+    State,
+    /// Each is something that happened: a viewer sees all of them.
+    Log,
+}
+
+/// The text names no topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicError {
+    /// It can not be the name of any.
+    #[error("a topic's name is 1 to {LONGEST} letters, digits and . _ : -")]
+    Malformed,
+    /// It is the name of none.
+    #[error("there is no such topic: choose scores, or match:<id>")]
+    Unknown,
+}
 
 impl TopicName {
     /// The topic of a board: `scores` for board `main`, `scores:<board>` for any other.
@@ -20,6 +43,25 @@ impl TopicName {
     #[must_use]
     pub fn stored(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// The topic that a viewer names.
+    ///
+    /// # Errors
+    /// [`TopicError`] when there is none of this name.
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
+        if text.is_empty() || text.len() > LONGEST || !text.bytes().all(plain) {
+            return Err(TopicError::Malformed);
+        }
+        let of_match = text.strip_prefix("match:").is_some_and(|id| !id.is_empty());
+        if text == "scores" || of_match { Ok(Self(text.into())) } else { Err(TopicError::Unknown) }
+    }
+
+    /// What its messages mean together.
+    #[must_use]
+    pub fn kind(&self) -> TopicKind {
+        if self.board().is_some() { TopicKind::State } else { TopicKind::Log }
     }
 
     /// The board whose topic this is; `None` for any other topic.
@@ -55,6 +97,19 @@ mod tests {
         }
         for other in ["match:1", "scoresheet", "scores:main"] {
             assert_eq!(TopicName::stored(other).board(), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn viewers_name_topics_that_exist() {
+        assert_eq!(TopicName::parse("scores").map(|topic| topic.kind()), Ok(TopicKind::State));
+        assert_eq!(TopicName::parse("match:15986").map(|topic| topic.kind()), Ok(TopicKind::Log));
+        for unknown in ["match:", "match", "scores:weekly", "weather"] {
+            assert_eq!(TopicName::parse(unknown), Err(TopicError::Unknown), "{unknown}");
+        }
+        for malformed in ["", "match:a b", "match:a,b", "match:ä", "match:a\n", &format!("match:{}", "1".repeat(123))]
+        {
+            assert_eq!(TopicName::parse(malformed), Err(TopicError::Malformed), "{malformed:?}");
         }
     }
 }

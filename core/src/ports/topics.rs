@@ -44,4 +44,6 @@ pub trait Topics: Send + Sync {
     async fn position(&self, topic: &TopicName) -> Result<Position, PortError>;
     /// What is announced from now on.
     fn announcements(&self) -> broadcast::Receiver<Announcement>;
+    /// Says that nobody in this process follows the topic any more: what was kept for that may go. Its messages stay.
+    fn forget(&self, topic: &TopicName);
 }

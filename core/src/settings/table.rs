@@ -146,6 +146,24 @@ settings! {
     topic_messages: usize = "10000", "SCOREWIRE_TOPIC_MESSAGES";
     /// Age of messages kept for replay
     topic_age: Span = "10m", "SCOREWIRE_TOPIC_AGE";
+    /// Open streams at most
+    max_viewers: usize = "15000", "SCOREWIRE_MAX_VIEWERS";
+    /// Open streams of one address at most
+    max_viewers_per_ip: usize = "15000", "SCOREWIRE_MAX_VIEWERS_PER_IP";
+    /// Open streams with tokens of one subject at most
+    max_viewers_per_subject: usize = "1000", "SCOREWIRE_MAX_VIEWERS_PER_SUBJECT";
+    /// Topics of one stream at most
+    max_topics_per_viewer: usize = "64", "SCOREWIRE_MAX_TOPICS_PER_VIEWER";
+    /// Messages a viewer may send over its WebSocket
+    rate_limit_viewer: Rate = "100/1s", "SCOREWIRE_RATE_LIMIT_VIEWER";
+    /// Messages a viewer of scores or prices may be behind before it is sent only the newest value of each
+    conflate_behind: u64 = "512", "SCOREWIRE_CONFLATE_BEHIND";
+    /// Unsent bytes of messages at which a viewer that wants all of them is closed as slow; it may come back
+    viewer_max_bytes: Bytes = "1MiB", "SCOREWIRE_VIEWER_MAX_BYTES";
+    /// Age of the oldest message not sent to such a viewer at which it is closed as slow
+    viewer_max_delay: Span = "30s", "SCOREWIRE_VIEWER_MAX_DELAY";
+    /// Time within which the viewers of a server that stops leave it, spread evenly
+    drain_window: Span = "2s", "SCOREWIRE_DRAIN_WINDOW";
     /// Silence after which a viewer gets a comment line
     heartbeat: Span = "15s", "SCOREWIRE_HEARTBEAT";
 }

@@ -11,8 +11,8 @@ use ::redis::aio::PubSub;
 use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
-use super::redis::{event, position};
-use crate::domain::{Epoch, Message, Micros, Position, RingLimits, TopicName};
+use super::redis::position;
+use crate::domain::{Epoch, Event, Message, Micros, Position, RingLimits, TopicName};
 use crate::ports::{Announcement, PortError};
 use crate::redis::{Audience, RedisHandle, Subscription, Watch};
 
@@ -76,6 +76,11 @@ impl Listener {
         if !heard.contains_key(topic) {
             heard.insert(topic.clone(), Heard { position: position.clone(), at: Instant::now() });
         }
+    }
+
+    /// A topic that nobody follows any more is not looked at any more.
+    pub(super) fn forget(&self, topic: &TopicName) {
+        self.lock().remove(topic);
     }
 
     /// Listens for ever, over this connection first.
@@ -150,7 +155,7 @@ fn parse(topic: &str, payload: &[u8]) -> Option<Announcement> {
     let at = Micros(head.next()?.parse().ok()?);
     let messages = lines.zip(first..).map(|(line, offset)| {
         let (name, data) = line.split_once(' ')?;
-        Some(Arc::new(Message { offset, at, event: event(name)?, data: data.into() }))
+        Some(Arc::new(Message { offset, at, event: Event::parse(name).ok()?, data: data.into() }))
     });
     Some(Announcement { topic: TopicName::stored(topic), epoch, messages: messages.collect::<Option<_>>()? })
 }
@@ -170,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_no_announcement_is_not_read() {
-        for bad in ["", "e1", "e1 x 1", "e1 1 1\nnoise {}", "e1 1 1\nupdate", "e 1:1 1 1"] {
+        for bad in ["", "e1", "e1 x 1", "e1 1 1\nNOISE {}", "e1 1 1\nupdate", "e 1:1 1 1"] {
             assert!(parse("scores", bad.as_bytes()).is_none(), "{bad:?}");
         }
     }

@@ -151,15 +151,10 @@ pub(crate) fn split_position(
     }
 }
 
-/// The kind of a message by its name on the wire.
-pub(super) fn event(name: &str) -> Option<Event> {
-    [Event::Update, Event::Top].into_iter().find(|event| event.name() == name)
-}
-
 fn message(fields: &[String]) -> Option<Arc<Message>> {
     let [offset, at, name, data] = fields else { return None };
     let (offset, at) = (offset.parse().ok()?, Micros(at.parse().ok()?));
-    Some(Arc::new(Message { offset, at, event: event(name)?, data: data.as_str().into() }))
+    Some(Arc::new(Message { offset, at, event: Event::parse(name).ok()?, data: data.as_str().into() }))
 }
 
 #[async_trait]
@@ -216,5 +211,9 @@ impl Topics for RedisTopics {
 
     fn announcements(&self) -> broadcast::Receiver<Announcement> {
         self.listener.announcements()
+    }
+
+    fn forget(&self, topic: &TopicName) {
+        self.listener.forget(topic);
     }
 }

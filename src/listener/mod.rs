@@ -1,13 +1,14 @@
 //! Our own accept loop: limits on connections, timeouts on clients that stall, and an orderly end.
 
-use std::collections::HashMap;
+mod admission;
+mod held;
+
 use std::fs::File;
 use std::io;
-use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::Request;
+use http::{Request, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,12 +16,14 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use scorewire_core::metrics::Metrics;
 use scorewire_core::settings::Settings;
 use tokio::net::{TcpListener, TcpStream};
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower_service::Service;
 use warp::Filter;
 
+use self::admission::{Admitted, Connections};
+use self::held::Held;
 use crate::http::{Arrival, Response};
 
 /// Answers a connection over a limit without reading its request.
@@ -49,51 +52,6 @@ impl ConnectionLimits {
     }
 }
 
-/// Counts open connections, in all and per address.
-struct Connections {
-    open: Mutex<(usize, HashMap<IpAddr, usize>)>,
-    limits: ConnectionLimits,
-    metrics: Arc<Metrics>,
-}
-
-impl Connections {
-    /// A place for a connection of this address, if there is one.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (total, by_ip) = &mut *open;
-        let of_ip = by_ip.get(&address).copied().unwrap_or_default();
-        if *total >= self.limits.total || of_ip >= self.limits.per_ip {
-            self.metrics.refused.inc();
-            return None;
-        }
-        *total += 1;
-        by_ip.insert(address, of_ip + 1);
-        self.metrics.connections.inc();
-        Some(Admitted { connections: Arc::clone(self), address })
-    }
-}
-
-/// A connection's place; given back when dropped.
-struct Admitted {
-    connections: Arc<Connections>,
-    address: IpAddr,
-}
-
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let (total, by_ip) = &mut *open;
-        *total -= 1;
-        if let Some(of_ip) = by_ip.get_mut(&self.address) {
-            *of_ip -= 1;
-            if *of_ip == 0 {
-                by_ip.remove(&self.address);
-            }
-        }
-        self.connections.metrics.connections.dec();
-    }
-}
-
 /// Accepts connections until `stop`, then waits at most `grace` for those in flight.
 pub(crate) async fn serve<F>(
     listener: TcpListener,
@@ -106,7 +64,7 @@ pub(crate) async fn serve<F>(
     F: Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    let connections = Arc::new(Connections { open: Mutex::default(), limits, metrics });
+    let connections = Connections::new(limits, metrics);
     let tasks = TaskTracker::new();
     // Given up for a moment when descriptors run out, so that the waiting client is told instead of hanging.
     let mut reserve = File::open("/dev/null").ok();
@@ -118,7 +76,8 @@ pub(crate) async fn serve<F>(
         match accepted {
             Ok((stream, peer)) => match connections.admit(peer.ip().to_canonical()) {
                 Some(admitted) => {
-                    tasks.spawn(connection(stream, admitted, routes.clone(), limits, stop.clone()));
+                    let awaited = tasks.token();
+                    tokio::spawn(connection(stream, admitted, awaited, routes.clone(), limits, stop.clone()));
                 }
                 None => refuse(&stream),
             },
@@ -156,6 +115,7 @@ fn refuse(stream: &TcpStream) {
 async fn connection<F>(
     stream: TcpStream,
     admitted: Admitted,
+    awaited: TaskTrackerToken,
     routes: F,
     limits: ConnectionLimits,
     stop: CancellationToken,
@@ -163,15 +123,15 @@ async fn connection<F>(
     F: Filter<Extract = (Response,), Error = std::convert::Infallible> + Clone + Send + Sync + 'static,
     F::Future: Send,
 {
-    // Small writes must not wait for acknowledgements of earlier ones.
-    let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    // A body is not polled while its connection takes nothing, so the connection itself must give up.
-    stream.set_write_timeout(Some(limits.write_timeout));
+    prepare(&stream, limits.write_timeout);
     let peer = admitted.address;
+    let stream = Held::new(stream, limits.write_timeout, admitted, awaited);
+    let cut = CancellationToken::new();
+    let cutting = cut.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let uri = request.uri().clone();
-        request.extensions_mut().insert(Arrival { peer, uri });
+        let upgrade = wants_upgrade(&request).then(|| hyper::upgrade::on(&mut request));
+        let arrival = Arrival { peer, uri: request.uri().clone(), upgrade, cut: cutting.clone() };
+        request.extensions_mut().insert(arrival);
         warp::service(routes.clone()).call(request)
     });
     let mut connection = std::pin::pin!(
@@ -179,17 +139,37 @@ async fn connection<F>(
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_headers(64)
-            .serve_connection(TokioIo::new(Box::pin(stream)), service)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades()
     );
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = cut.cancelled() => Ok(()),
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection => ended,
+                () = cut.cancelled() => Ok(()),
+            }
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection broke");
     }
-    drop(admitted);
+}
+
+/// Sets what the kernel is to do for a connection.
+fn prepare(socket: &TcpStream, write_timeout: Duration) {
+    // Small writes must not wait for acknowledgements of earlier ones.
+    let _ = socket.set_nodelay(true);
+    // The kernel takes bytes for a peer that is gone until its buffer is full: this is how long they may go
+    // unacknowledged.
+    if let Err(error) = socket2::SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)) {
+        tracing::debug!(%error, "a connection has no limit on unacknowledged bytes");
+    }
+}
+
+/// Only HTTP/1.1 has upgrades.
+fn wants_upgrade(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE)
 }

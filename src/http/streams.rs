@@ -1,0 +1,235 @@
+//! Streams: one topic or several as server-sent events, and the upgrade to a WebSocket.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use percent_encoding::percent_decode_str;
+use scorewire_core::domain::{BoardId, TopicError, TopicName};
+use scorewire_core::metrics::Transport;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::problem::{Kind, Problem};
+use super::{App, Call, Response, client_ip};
+use crate::live::{self, Close, Cursor, Follow, Form, Socket, SocketLimits, Visitor};
+
+/// The one subprotocol of `/ws`.
+const SUBPROTOCOL: &str = "scorewire.v1";
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The query parameters of a stream.
+#[derive(Debug, Default)]
+struct StreamQuery {
+    topics: Vec<String>,
+    last_event_id: Option<String>,
+    since: Option<i64>,
+    every: Option<Duration>,
+    conflate: bool,
+}
+
+impl StreamQuery {
+    fn parse(call: &Call<'_>, several: bool) -> Result<Self, Problem> {
+        let invalid = |why: String| Problem::new(Kind::InvalidRequest, format!("query parameters: {why}"));
+        let mut query = Self { conflate: true, ..Self::default() };
+        for (name, value) in call.query::<Vec<(String, String)>>()? {
+            match name.as_str() {
+                "topic" if several => query.topics.push(value),
+                "last_event_id" => query.last_event_id = Some(value),
+                "since" => {
+                    let second = value.parse().map_err(|_| invalid("since is a Unix time in seconds".to_owned()))?;
+                    query.since = Some(second);
+                }
+                "every" => query.every = Some(live::parse_every(&value).map_err(invalid)?),
+                "conflate" => {
+                    query.conflate = match value.as_str() {
+                        "1" => true,
+                        "0" => false,
+                        _ => return Err(invalid("conflate is 1 or 0".to_owned())),
+                    }
+                }
+                "access_token" => {}
+                _ => {
+                    let also = if several { ", topic" } else { "" };
+                    let known = "choose from last_event_id, since, every, conflate, access_token";
+                    return Err(invalid(format!("{name} is not one: {known}{also}")));
+                }
+            }
+        }
+        Ok(query)
+    }
+
+    /// The place that the client names. A browser repeats the URL it was given, so the header is the newer of the two.
+    fn named<'a>(&'a self, call: &'a Call<'_>) -> Option<&'a str> {
+        let header = call.headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("not text"));
+        header.filter(|id| !id.is_empty()).or(self.last_event_id.as_deref())
+    }
+
+    fn follow(&self, topic: TopicName, cursor: Cursor) -> Follow {
+        Follow { topic, cursor, every: self.every, conflate: self.conflate }
+    }
+}
+
+/// `GET /scores/stream`: the board as server-sent events.
+pub(super) fn board(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    single(app, call, TopicName::of_board(&BoardId::main()))
+}
+
+/// `GET /topics/{topic}/stream`: any topic as server-sent events.
+pub(super) fn topic(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let name = percent_decode_str(call.parameter).decode_utf8_lossy();
+    single(app, call, named_topic(&name)?)
+}
+
+fn single(app: &App, call: &Call<'_>, topic: TopicName) -> Result<Response, Problem> {
+    let query = StreamQuery::parse(call, false)?;
+    let cursor = Cursor::named(query.named(call), query.since);
+    events(app, call, vec![query.follow(topic, cursor)], Form::Single)
+}
+
+/// `GET /topics/stream?topic=…&topic=…`: several topics as server-sent events.
+pub(super) fn several(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let query = StreamQuery::parse(call, true)?;
+    let most = app.settings.max_topics_per_viewer;
+    if query.topics.is_empty() || query.topics.len() > most {
+        let detail = format!("name 1 to {most} topics: ?topic=scores&topic=match:1");
+        return Err(Problem::new(Kind::InvalidRequest, detail));
+    }
+    let places = query.named(call).map(places);
+    let mut follows: Vec<Follow> = Vec::new();
+    for name in &query.topics {
+        let topic = named_topic(name)?;
+        let cursor = match &places {
+            // Of a topic that had not begun there is no place.
+            Some(places) => match places.iter().find(|(of, _)| *of == topic.as_str()) {
+                Some((_, place)) => Cursor::named(Some(place), None),
+                None if places.is_empty() => Cursor::Garbled,
+                None => Cursor::Now,
+            },
+            None => Cursor::named(None, query.since),
+        };
+        if follows.iter().all(|follow| follow.topic != topic) {
+            follows.push(query.follow(topic, cursor));
+        }
+    }
+    events(app, call, follows, Form::Several)
+}
+
+/// Reads `<topic>@<place>,…`.
+fn places(id: &str) -> Vec<(&str, &str)> {
+    id.split(',').filter_map(|part| part.split_once('@')).collect()
+}
+
+fn named_topic(name: &str) -> Result<TopicName, Problem> {
+    TopicName::parse(name).map_err(|error| match error {
+        TopicError::Malformed => Problem::new(Kind::InvalidRequest, format!("topic: {error}")),
+        TopicError::Unknown => Problem::new(Kind::UnknownTopic, error.to_string()),
+    })
+}
+
+fn visitor(app: &App, call: &Call<'_>, transport: Transport) -> Visitor {
+    Visitor {
+        address: client_ip::client_ip(call.arrival.peer, call.headers, &app.settings.trusted_proxies.0),
+        subject: None,
+        transport,
+        cut: call.arrival.cut.clone(),
+    }
+}
+
+fn events(app: &App, call: &Call<'_>, follows: Vec<Follow>, form: Form) -> Result<Response, Problem> {
+    let Some(mut viewer) = app.hub.admit(visitor(app, call, Transport::Sse), None) else {
+        app.wiring.metrics.closed(Transport::Sse, Close::TryLater.code());
+        return Ok(event_stream(warp::Reply::into_response(live::last_words(Close::TryLater).to_vec())));
+    };
+    follows.into_iter().for_each(|follow| viewer.follow(follow));
+    let body = sync_wrapper::SyncStream::new(live::stream(viewer, form));
+    Ok(event_stream(warp::Reply::into_response(warp::reply::stream(body))))
+}
+
+fn event_stream(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    response
+}
+
+/// `GET /ws`: upgrades to a WebSocket that follows what it is asked for.
+pub(super) fn socket(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let key = handshake(call)?;
+    let upgrade = call.arrival.upgrade.clone().ok_or_else(upgrade_required)?;
+    let subprotocol = subprotocol(call)?;
+    let visitor = visitor(app, call, Transport::WebSocket);
+    let cut = visitor.cut.clone();
+    let viewer = app.hub.admit(visitor, None);
+    let limits = SocketLimits::from_settings(&app.settings);
+    if viewer.is_none() {
+        app.wiring.metrics.closed(Transport::WebSocket, Close::TryLater.code());
+    }
+    tokio::spawn(async move {
+        let Ok(stream) = upgrade.await else { return };
+        let stream = TokioIo::new(stream);
+        match viewer {
+            Some(viewer) => Socket { viewer, limits, may: Box::new(|_| true), cut }.run(stream).await,
+            None => live::turn_away(stream, Close::TryLater).await,
+        }
+    });
+    let mut response = Response::default();
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    if let Ok(accept) = HeaderValue::from_str(&derive_accept_key(key)) {
+        headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    }
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(subprotocol));
+    }
+    Ok(response)
+}
+
+fn upgrade_required() -> Problem {
+    let detail = "this is a WebSocket of version 13: connect with a WebSocket client over HTTP/1.1";
+    Problem::new(Kind::UpgradeRequired, detail)
+        .header(header::UPGRADE, HeaderValue::from_static("websocket"))
+        .header(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))
+}
+
+/// Checks the opening handshake (RFC 6455, 4.2.1); returns the client's key.
+fn handshake<'a>(call: &'a Call<'_>) -> Result<&'a [u8], Problem> {
+    let names = |header: HeaderName, word: &str| {
+        let values = call.headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|part| part.trim().eq_ignore_ascii_case(word))
+    };
+    let version = call.headers.get(header::SEC_WEBSOCKET_VERSION).is_some_and(|version| version == "13");
+    if !names(header::UPGRADE, "websocket") || !names(header::CONNECTION, "upgrade") || !version {
+        return Err(upgrade_required());
+    }
+    let key = call.headers.get(header::SEC_WEBSOCKET_KEY).map(HeaderValue::as_bytes);
+    // 16 bytes in base64.
+    key.filter(|key| key.len() == 24 && key.ends_with(b"=="))
+        .ok_or_else(|| Problem::new(Kind::InvalidRequest, "Sec-WebSocket-Key: 16 random bytes in base64"))
+}
+
+/// What to answer a client that offers subprotocols.
+fn subprotocol(call: &Call<'_>) -> Result<Option<&'static str>, Problem> {
+    let offers = call.headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let mut offers = offers.flat_map(|value| value.split(',')).map(str::trim).peekable();
+    if offers.peek().is_none() {
+        return Ok(None);
+    }
+    if offers.any(|offer| offer == SUBPROTOCOL) {
+        return Ok(Some(SUBPROTOCOL));
+    }
+    Err(Problem::new(Kind::InvalidRequest, format!("Sec-WebSocket-Protocol: this server speaks {SUBPROTOCOL}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_of_several_topics_are_read() {
+        assert_eq!(places("scores@e1:7,match:1@e2:3"), [("scores", "e1:7"), ("match:1", "e2:3")]);
+        assert_eq!(places("garbage"), []);
+    }
+}
