@@ -326,6 +326,7 @@ class WebSocketTransport {
   #Constructor;
   #to;
   #socket;
+  #pinged = false;
   #leaving = new Map(); // topic → unsubscriptions not answered yet: what comes until then is for nobody
 
   constructor(Constructor, to) {
@@ -369,8 +370,10 @@ class WebSocketTransport {
     const left = frame.type === "unsubscribed" || frame.code === "not-subscribed";
     if (left) this.#leaving.set(frame.topic, Math.max(0, leaving - 1));
     else if (leaving === 0) this.#to.frame(frame);
-    // The answer says that no snapshot is on its way any more, long before the next heartbeat would.
-    if (frame.type === "subscribed") this.#send(() => ({ type: "ping" }));
+    // The answer says that no snapshot is on its way any more, long before the next heartbeat would. One is enough for
+    // many topics: a server takes only so many messages in a second.
+    if (frame.type === "pong") this.#pinged = false;
+    else if (frame.type === "subscribed" && !this.#pinged) this.#pinged = this.#send(() => ({ type: "ping" }));
   }
 
   #send(frame) {
