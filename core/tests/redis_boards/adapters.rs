@@ -110,7 +110,7 @@ pub(crate) fn offsets(messages: &[Arc<Message>]) -> Vec<u64> {
 }
 
 /// Event and data of messages.
-pub(crate) fn said(messages: &[Arc<Message>]) -> Vec<(&'static str, String)> {
+pub(crate) fn said(messages: &[Arc<Message>]) -> Vec<(&str, String)> {
     messages.iter().map(|message| (message.event.name(), message.data.to_string())).collect()
 }
 

@@ -183,7 +183,8 @@ async fn restoring_is_silent_and_the_next_top_is_right(kind: Kind) {
     assert_eq!(publish(&adapters, &[standing(600, 9_400, 4, 1)]).await, 1);
     assert_eq!(adapters.topics.position(&adapters.topic).await.expect("available"), begun, "nothing changed");
     publish(&adapters, &[standing(1_200, 9_999, 4, 5)]).await;
-    let said = said(&adapters.log().await);
+    let log = adapters.log().await;
+    let said = said(&log);
     assert_eq!(said[0].1, r#"{"user":"user 1200","score":9999,"userId":1200,"rank":1,"increment":1199}"#);
     let rows = adapters.rankings.page(&adapters.board, 0, TOP_ROWS).await.expect("available");
     assert_eq!(said[1..], [("top", serde_json::to_string(&rows).expect("rows"))]);
