@@ -1,6 +1,6 @@
 //! `scorewire watch`: topics in the terminal.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::support::{Deployment, Follower, Relay, Storage, TestApp};
@@ -35,22 +35,30 @@ async fn each_message_is_a_line_until_ctrl_c() {
 #[tokio::test(flavor = "multi_thread")]
 async fn several_topics_come_back_after_a_break_without_a_gap() {
     let app = server().await;
+    let goal = |minute: u32| json!({ "minute": minute });
+    app.note("match:1", "goal", &goal(0)).await;
     let relay = Relay::to(app.server.address).await;
     let mut lines = Follower::start(&mut watch(&relay.url, &["scores", "match:1", "--json", "--no-conflate"]));
     let snapshot = lines.json().await;
     assert_eq!((&snapshot["topic"], &snapshot["event"]), (&"scores".into(), &"snapshot".into()));
-    let mut offsets = Vec::new();
-    for _ in 0..3 {
+    app.note("match:1", "goal", &goal(1)).await;
+    let (mut board, mut minutes) = (Vec::new(), vec![lines.json().await["data"]["minute"].clone()]);
+    for round in 0..3 {
         relay.cut();
-        for _ in 0..2 {
-            app.decided(1, 1).await;
-        }
-        for _ in 0..4 {
-            offsets.push(offset(&lines.json().await));
+        app.note("match:1", "goal", &goal(2 + round)).await;
+        app.decided(1, 1).await;
+        app.decided(1, 1).await;
+        for _ in 0..5 {
+            let message = lines.json().await;
+            match message["topic"].as_str() {
+                Some("scores") => board.push(offset(&message)),
+                _ => minutes.push(message["data"]["minute"].clone()),
+            }
         }
     }
     let first = offset(&snapshot);
-    assert_eq!(offsets, (first + 1..=first + 12).collect::<Vec<_>>());
+    assert_eq!(board, (first + 1..=first + 12).collect::<Vec<_>>());
+    assert_eq!(minutes, [1, 2, 3, 4]);
     assert!(lines.interrupt().await);
     app.finish().await;
 }
