@@ -38,7 +38,8 @@ async fn several_topics_come_back_after_a_break_without_a_gap() {
     let goal = |minute: u32| json!({ "minute": minute });
     app.note("match:1", "goal", &goal(0)).await;
     let relay = Relay::to(app.server.address).await;
-    let mut lines = Follower::start(&mut watch(&relay.url, &["scores", "match:1", "--json", "--no-conflate"]));
+    // In this order the match has begun when the board's snapshot comes.
+    let mut lines = Follower::start(&mut watch(&relay.url, &["match:1", "scores", "--json", "--no-conflate"]));
     let snapshot = lines.json().await;
     assert_eq!((&snapshot["topic"], &snapshot["event"]), (&"scores".into(), &"snapshot".into()));
     app.note("match:1", "goal", &goal(1)).await;
