@@ -58,6 +58,7 @@ class Live {
     const page = globalThis.location?.origin;
     if (!url && !page) throw new TypeError("connect(url): outside of a page, say where the server is");
     this.#base = new URL(url ?? "/", page);
+    this.#base.protocol = this.#base.protocol.replace("ws", "http");
     // "https://host/scores-server" means what lies below it.
     if (!this.#base.pathname.endsWith("/")) this.#base.pathname += "/";
     const known = { websocket: [WebSocketTransport, this.#options.WebSocket], sse: [SseTransport, this.#options.EventSource] };
@@ -129,7 +130,7 @@ class Live {
       topics: () => this.#topics.values(),
       // A transport that was given up may still have something to say.
       opened: () => connection === this.#connection && this.#opened(),
-      frame: (frame) => connection === this.#connection && this.#frame(frame),
+      frame: (frame, only) => connection === this.#connection && this.#frame(frame, only),
       ended: (end) => connection === this.#connection && this.#ended(end),
     });
     this.#connection = connection;
@@ -152,14 +153,15 @@ class Live {
     this.#silenceTimer = setTimeout(() => connection === this.#connection && this.#ended({ reason: "silent" }), ms);
   }
 
-  #frame(frame) {
+  /** `only`: nothing else runs beside the stream that this came over, so it stands in order with everything. */
+  #frame(frame, only) {
     // An EventSource hides comments: only a server that sends heartbeats as events can be found silent.
     if (frame.type === "heartbeat") this.#connection.hearsHeartbeats = true;
     this.#listen(this.#connection.hearsHeartbeats ? this.#options.silence : null);
     this.#live();
     const named = this.#topics.get(frame.topic);
     // How a topic begins is told in one go: whatever else comes says that all of it has come.
-    for (const topic of this.#topics.values()) if (topic !== named) topic.settle();
+    if (only) for (const topic of this.#topics.values()) if (topic !== named) topic.settle();
     switch (frame.type) {
       case "subscribed":
       case "message":
@@ -369,7 +371,7 @@ class WebSocketTransport {
     const leaving = this.#leaving.get(frame.topic) ?? 0;
     const left = frame.type === "unsubscribed" || frame.code === "not-subscribed";
     if (left) this.#leaving.set(frame.topic, Math.max(0, leaving - 1));
-    else if (leaving === 0) this.#to.frame(frame);
+    else if (leaving === 0) this.#to.frame(frame, true);
     // The answer says that no snapshot is on its way any more, long before the next heartbeat would. One is enough for
     // many topics: a server takes only so many messages in a second.
     if (frame.type === "pong") this.#pinged = false;
@@ -427,7 +429,7 @@ class SseTransport {
     this.#sources.push(source);
     const current = (act) => (event) => this.#sources.includes(source) && act(event);
     source.onopen = current(() => this.#to.opened());
-    source.onmessage = current(({ data }) => this.#to.frame(JSON.parse(data)));
+    source.onmessage = current(({ data }) => this.#to.frame(JSON.parse(data), this.#sources.length === 1));
     for (const name of ["close", "reauthenticate"]) {
       source.addEventListener(name, current(({ data }) => {
         const { code, reason, reconnect } = JSON.parse(data);

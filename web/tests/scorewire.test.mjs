@@ -398,7 +398,10 @@ test("a platform without constructors is told what to give", () => {
 });
 
 test("the server may live below a path, and on TLS", () => {
-  const live = connect("https://example.org/live", { WebSocket: FakeSocket });
-  live.subscribe("scores", {});
-  assert.equal(sockets[0].url.href, "wss://example.org/live/ws");
+  for (const url of ["https://example.org/live", "wss://example.org/live/"]) {
+    connect(url, { WebSocket: FakeSocket }).subscribe("scores", {});
+    assert.equal(last(sockets).url.href, "wss://example.org/live/ws");
+    connect(url, { EventSource: FakeStream, transports: ["sse"] }).subscribe("scores", {});
+    assert.equal(last(streams).url.href, "https://example.org/live/topics/stream?topic=scores");
+  }
 });
