@@ -4,7 +4,7 @@ use fantoccini::Client;
 use serde_json::Value;
 
 use super::driver::Browser;
-use crate::support::{TestApp, eventually};
+use crate::support::{Relay, TestApp, eventually};
 
 /// Comes back by itself, as the standard says.
 const EVENT_SOURCE: &str = "window.seen = [];
@@ -47,10 +47,10 @@ async fn knows(page: &Client, score: i64) {
 async fn follows_through_a_restart(script: &str) {
     let app = TestApp::start().await;
     app.add_user(1).await;
-    let address = app.server.address;
+    let relay = Relay::to(app.server.address).await;
     let browser = Browser::start().await;
     let page = &browser.page;
-    page.goto(&format!("{}/healthz", app.url)).await.expect("a page of the same origin");
+    page.goto(&format!("{}/healthz", relay.url)).await.expect("a page of the same origin");
     page.execute(script, vec![]).await.expect("the page runs scripts");
     knows(page, 0).await;
     for score in 1..=3 {
@@ -59,7 +59,8 @@ async fn follows_through_a_restart(script: &str) {
     }
     let TestApp { server, storage, .. } = app;
     server.stop().await;
-    let app = TestApp::on(storage, |settings| settings.listen = Some(address)).await;
+    let app = TestApp::on(storage, |_| {}).await;
+    relay.lead_to(app.server.address);
     app.decided(1, 1).await;
     knows(page, 4).await;
     app.decided(1, 1).await;

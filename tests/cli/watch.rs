@@ -73,13 +73,14 @@ fn offset(message: &Value) -> u64 {
 async fn a_place_that_is_lost_is_told() {
     let app = TestApp::on(Storage::empty(Deployment::Embedded).await, |_| {}).await;
     app.add_user(1).await;
-    let address = app.server.address;
-    let mut lines = Follower::start(&mut watch(&app.url, &["scores", "--json"]));
+    let relay = Relay::to(app.server.address).await;
+    let mut lines = Follower::start(&mut watch(&relay.url, &["scores", "--json"]));
     assert_eq!(lines.json().await["event"], "snapshot");
     let TestApp { server, storage, .. } = app;
     server.stop().await;
     // Embedded, a restart begins a new epoch.
-    let app = TestApp::on(storage, |settings| settings.listen = Some(address)).await;
+    let app = TestApp::on(storage, |_| {}).await;
+    relay.lead_to(app.server.address);
     let reset = lines.json().await;
     assert_eq!((&reset["type"], &reset["reason"]), (&"reset".into(), &"epoch-changed".into()));
     assert_eq!(lines.json().await["event"], "snapshot");
