@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run demo up check lint test faults audit bench
+.PHONY: help run demo up check lint test clients faults audit bench
 
 # More flags for `make run`, e.g. ARGS="--listen 0.0.0.0:8080".
 ARGS ?=
@@ -29,7 +29,7 @@ lint: ## Formatting, clippy and documentation, warnings denied
 	cargo clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
 
-test: ## All tests; installs the Chromium, Redis, PostgreSQL and docker-compose they start if missing
+test: ## All tests; installs the Chromium, Redis, PostgreSQL, nginx and docker-compose they start if missing
 	./scripts/install-test-tools.sh
 	cargo test --workspace
 	# --workspace: with the features of the run before, so that nothing is built again.
@@ -37,6 +37,12 @@ test: ## All tests; installs the Chromium, Redis, PostgreSQL and docker-compose 
 	@if [ -z "$${SCOREWIRE_MATCH_DATA:-}" ]; then \
 		echo "1 skipped: set SCOREWIRE_MATCH_DATA to a StatsBomb event file to replay a recorded match"; \
 	fi
+
+# Apart from `make test`, which needs neither Python nor Node; SCOREWIRE_CLIENTS is the folder that the tests start them from.
+clients: ## Follow a server with Python's and Node's libraries and with web/scorewire.js (installs them into target/clients)
+	./scripts/install-clients.sh target/clients
+	node --test web/tests/*.test.mjs
+	SCOREWIRE_CLIENTS=$(CURDIR)/target/clients cargo test --workspace --test scorewire clients:: -- --ignored
 
 # SCOREWIRE_FAULT_SEEDS=3..5 runs other seeds than the twenty, SCOREWIRE_FAULT_FSYNC=everysec another Redis.
 faults: ## The experiments of docs/RELIABILITY.md over a fleet of processes, at full counts (takes half an hour)

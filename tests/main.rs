@@ -4,6 +4,7 @@
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
 //! - `cli`: the command line
+//! - `clients`: other people's client libraries, with `make clients`
 //! - `fleet`: many processes on Redis and PostgreSQL, all of which are killed
 //! - `contracts`: one suite per port, over every adapter
 //! - `browser`: the page in a real browser
@@ -16,6 +17,7 @@
 mod api;
 mod browser;
 mod cli;
+mod clients;
 mod contracts;
 mod doctor;
 mod faults;

@@ -11,6 +11,7 @@ mod sample;
 mod serve;
 mod token;
 mod users;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Jobs(jobs::JobsCommand),
     /// Post the fantasy points of a recorded match to a server
     Replay(ReplayCommand),
+    /// Follow topics of a running server: one line for each message, until Ctrl-C
+    Watch(watch::WatchArgs),
     /// Name settings of servers, files and this process that can lose accepted updates
     ///
     /// Reads the same settings as `serve` and changes nothing. Exit status: 0 when nothing found can lose or falsify
@@ -120,6 +123,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
                 }
                 replay::run(replay, points).await
             }
+            Command::Watch(args) => watch::run(&args).await,
             Command::Doctor(args) => return Ok(doctor::run(&args).await),
             Command::Healthcheck(args) => healthcheck::run(&args).await,
         }?;

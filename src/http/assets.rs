@@ -21,15 +21,28 @@ macro_rules! asset {
 const PAGE: Asset =
     Asset { name: "index.html", media_type: "text/html; charset=utf-8", bytes: include_bytes!("../../web/index.html") };
 
-const ASSETS: [Asset; 7] = [
+const ASSETS: [Asset; 6] = [
     asset!("announcer.js", "text/javascript; charset=utf-8"),
     asset!("app.js", "text/javascript; charset=utf-8"),
     asset!("board.css", "text/css; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
     asset!("leaderboard.js", "text/javascript; charset=utf-8"),
     asset!("rate.js", "text/javascript; charset=utf-8"),
-    asset!("stream.js", "text/javascript; charset=utf-8"),
 ];
+
+/// The client for pages of this and of other sites; its address is part of the interface.
+const CLIENT: Asset = Asset {
+    name: "scorewire.js",
+    media_type: "text/javascript; charset=utf-8",
+    bytes: include_bytes!("../../web/scorewire.js"),
+};
+
+const CLIENT_TYPES: Asset = Asset {
+    name: "scorewire.d.ts",
+    // Compilers fetch it as text; `.ts` is a video to a machine that guesses.
+    media_type: "text/plain; charset=utf-8",
+    bytes: include_bytes!("../../web/scorewire.d.ts"),
+};
 
 /// Nothing but what this server serves.
 const POLICY: HeaderValue =
@@ -38,6 +51,16 @@ const POLICY: HeaderValue =
 /// `GET /`: the leaderboard page.
 pub(super) fn page(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(serve(&PAGE, call))
+}
+
+/// `GET /scorewire.js`: the client as an ES module.
+pub(super) fn client(call: &Call<'_>) -> Result<Response, Problem> {
+    Ok(serve(&CLIENT, call))
+}
+
+/// `GET /scorewire.d.ts`: the client's types.
+pub(super) fn client_types(call: &Call<'_>) -> Result<Response, Problem> {
+    Ok(serve(&CLIENT_TYPES, call))
 }
 
 /// `GET /assets/{name}`: what the page loads.

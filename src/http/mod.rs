@@ -244,6 +244,8 @@ async fn dispatch(
     match route.action {
         Action::Page => assets::page(call),
         Action::Asset => assets::asset(call),
+        Action::Client => assets::client(call),
+        Action::ClientTypes => assets::client_types(call),
         Action::ListScores => scores::list(app, call).await,
         Action::StreamScores => streams::board(app, call).await,
         Action::StreamTopic => streams::topic(app, call).await,

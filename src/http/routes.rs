@@ -7,6 +7,8 @@ use http::Method;
 pub(crate) enum Action {
     Page,
     Asset,
+    Client,
+    ClientTypes,
     ListScores,
     StreamScores,
     StreamTopic,
@@ -60,7 +62,7 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 26] = [
+pub(crate) const ROUTES: [Route; 28] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     route("GET", "/scores/stream", Action::StreamScores),
@@ -83,6 +85,8 @@ pub(crate) const ROUTES: [Route; 26] = [
     route("POST", "/admin/rebuild", Action::Rebuild),
     route("GET", "/", Action::Page),
     route("GET", "/assets/{name}", Action::Asset),
+    route("GET", "/scorewire.js", Action::Client),
+    route("GET", "/scorewire.d.ts", Action::ClientTypes),
     route("GET", "/problems/{slug}", Action::DescribeProblem),
     probe("/healthz", Action::Live),
     probe("/readyz", Action::Ready),

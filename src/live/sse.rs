@@ -107,7 +107,8 @@ fn several(step: &Step, viewer: &Viewer) -> Bytes {
                 text.event(placed.then_some((&frame.topic, frame.offset())), frame.envelope(placed));
             }
         }
-        Step::Heartbeat => return Bytes::from_static(HEARTBEAT),
+        // A page can not see comments, and has no other way to know that a silent stream is alive.
+        Step::Heartbeat => text.event(None, &Told::Heartbeat.json()),
         Step::End(close) => return last_words(*close),
     }
     text.text.freeze()

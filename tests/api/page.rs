@@ -66,10 +66,32 @@ async fn everything_the_page_names_is_served_as_what_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_client_and_its_types_are_there_for_pages_of_other_sites() {
+    let app =
+        TestApp::with(|settings| settings.cors_origins = Some("https://fans.example".parse().expect("one"))).await;
+    let script = app.get("/assets/app.js").await.text().await.expect("text");
+    assert!(script.contains("from \"/scorewire.js\""), "the page uses it");
+    let files = [
+        ("/scorewire.js", "text/javascript", "export function connect("),
+        ("/scorewire.d.ts", "text/plain", "connect("),
+    ];
+    for (path, media_type, says) in files {
+        let asked = app.request(Method::GET, path).header("Origin", "https://fans.example");
+        let answer = asked.send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert_eq!(text(answer.headers(), "content-type"), format!("{media_type}; charset=utf-8"), "{path}");
+        assert_eq!(text(answer.headers(), "access-control-allow-origin"), "https://fans.example", "{path}");
+        assert_eq!(text(answer.headers(), "cache-control"), "no-cache", "{path}");
+        assert!(answer.text().await.expect("text").contains(says), "{path}");
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_has_a_page_already_is_not_sent_it_again() {
     let app = TestApp::start().await;
     let mut tags = BTreeSet::new();
-    for path in ["/", "/assets/app.js", "/assets/board.css"] {
+    for path in ["/", "/assets/app.js", "/assets/board.css", "/scorewire.js"] {
         let tag = text(app.get(path).await.headers(), "etag").to_owned();
         for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
             let answer =
@@ -83,7 +105,7 @@ async fn who_has_a_page_already_is_not_sent_it_again() {
         assert_eq!(other.status(), StatusCode::OK);
         tags.insert(tag);
     }
-    assert_eq!(tags.len(), 3, "each has a tag of its own");
+    assert_eq!(tags.len(), 4, "each has a tag of its own");
     app.finish().await;
 }
 

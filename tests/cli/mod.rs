@@ -2,6 +2,7 @@
 
 mod jobs;
 mod token;
+mod watch;
 
 use std::path::Path;
 

@@ -98,12 +98,15 @@ async fn no_viewer_misses_anything_in_silence_whatever_dies() {
         let last = topics.position(&TopicName::stored(TOPICS[topic])).await.expect("a place");
         let last = Some((last.epoch.as_str().to_owned(), last.offset));
         for viewer in viewers.iter().skip(topic).step_by(2) {
-            eventually("a viewer to have seen everything", || async { (viewer.tally().place == last).then_some(()) }).await;
+            eventually("a viewer to have seen everything", || async { (viewer.tally().place == last).then_some(()) })
+                .await;
         }
     }
     let mut sums = [0; 5];
     for tally in viewers.iter().map(Resumer::tally) {
-        for (sum, value) in sums.iter_mut().zip([tally.messages, tally.resets, tally.connects, tally.gaps, tally.doubled]) {
+        for (sum, value) in
+            sums.iter_mut().zip([tally.messages, tally.resets, tally.connects, tally.gaps, tally.doubled])
+        {
             *sum += value;
         }
     }

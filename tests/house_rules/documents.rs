@@ -113,7 +113,9 @@ fn the_readme_begins_with_how_to_run_and_test() {
 #[test]
 fn documents_name_files_that_exist() {
     let mut missing = Vec::new();
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/DOCTOR.md"] {
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/DOCTOR.md", "docs/PROTOCOL.md"]
+    {
         let paths: Vec<_> = code_spans(&read(document)).into_iter().filter(|span| is_path(span)).collect();
         if document == "ARCHITECTURE.md" {
             assert!(paths.len() > 10, "a map of the code names files: {paths:?}");

@@ -2,6 +2,7 @@
 
 mod conflation;
 mod frames;
+mod proxied;
 mod replay;
 mod several;
 mod slow;

@@ -24,10 +24,17 @@ async fn several_topics_share_a_stream_and_its_id_is_all_their_places() {
         begun.push(viewer.next().await.1);
     }
     let of = |kind: &str, topic: &str| begun.iter().filter(|m| m["type"] == kind && m["topic"] == topic).count();
-    assert_eq!((of("subscribed", "scores"), of("message", "scores"), of("subscribed", "match:1")), (1, 1, 1), "{begun:?}");
+    assert_eq!(
+        (of("subscribed", "scores"), of("message", "scores"), of("subscribed", "match:1")),
+        (1, 1, 1),
+        "{begun:?}"
+    );
     app.note("match:1", "goal", &json!({ "minute": 3 })).await;
     let (id, goal) = viewer.next().await;
-    assert_eq!((&goal["topic"], &goal["event"], &goal["data"]["minute"]), (&json!("match:1"), &json!("goal"), &json!(3)));
+    assert_eq!(
+        (&goal["topic"], &goal["event"], &goal["data"]["minute"]),
+        (&json!("match:1"), &json!("goal"), &json!(3))
+    );
     let id = id.expect("a place");
     let places: Vec<_> = id.split(',').filter_map(|place| place.split_once('@')).collect();
     assert_eq!(places.iter().map(|(topic, _)| *topic).collect::<Vec<_>>(), ["scores", "match:1"]);
@@ -51,6 +58,18 @@ async fn several_topics_share_a_stream_and_its_id_is_all_their_places() {
         missed.sort_by_key(Value::to_string);
         assert_eq!((recovered, missed), (2, vec![json!("goal"), json!("top"), json!("update")]));
     }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_on_several_topics_is_said_where_pages_see_it() {
+    let app = TestApp::with(|settings| settings.heartbeat = Some("50ms".parse().expect("a span"))).await;
+    let mut viewer = follow(&app, "topic=match:1", None).await;
+    assert_eq!(viewer.next().await.1["type"], "subscribed");
+    for _ in 0..3 {
+        assert_eq!(viewer.next().await, (None, json!({ "type": "heartbeat" })));
+    }
+    drop(viewer);
     app.finish().await;
 }
 

@@ -2,17 +2,23 @@
 
 mod app;
 mod deployment;
+mod follower;
 mod ledger;
+mod nginx;
 mod poison;
 mod process;
+mod relay;
 mod socket;
 mod stream;
 
 pub(crate) use app::{Scores, TestApp};
 pub(crate) use deployment::{Deployment, Storage};
+pub(crate) use follower::Follower;
 pub(crate) use ledger::LedgerConnection;
+pub(crate) use nginx::Nginx;
 pub(crate) use poison::Books;
 pub(crate) use process::{ServerProcess, command, limited_command};
+pub(crate) use relay::Relay;
 pub(crate) use socket::{Received, Socket};
 pub(crate) use stream::{Envelopes, SseEvent, Stream};
 

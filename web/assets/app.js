@@ -1,10 +1,10 @@
 // Wires the stream to the page. Events only change what is pending; drawing
 // happens once per animation frame and only for the newest standings.
 
+import { connect } from "/scorewire.js";
 import { Announcer } from "./announcer.js";
 import { Leaderboard } from "./leaderboard.js";
 import { RateMeter } from "./rate.js";
-import { ScoreStream } from "./stream.js";
 
 const RESYNC_NOTICE_MS = 6000;
 const RATE_SHOWN_EVERY_MS = 500;
@@ -37,14 +37,15 @@ const onEvent = {
   remove({ userId }) {
     if (standings) show(standings.filter((standing) => standing.userId !== userId));
   },
-  reset() {
-    // The rows stay until the snapshot that follows: an empty flash helps nobody.
-    increments.clear();
-    element("resync").hidden = false;
-    clearTimeout(resyncTimer);
-    resyncTimer = setTimeout(() => (element("resync").hidden = true), RESYNC_NOTICE_MS);
-  },
 };
+
+function reset() {
+  // The rows stay until the snapshot that follows: an empty flash helps nobody.
+  increments.clear();
+  element("resync").hidden = false;
+  clearTimeout(resyncTimer);
+  resyncTimer = setTimeout(() => (element("resync").hidden = true), RESYNC_NOTICE_MS);
+}
 
 function show(newest) {
   standings = newest;
@@ -75,9 +76,22 @@ function announceLeader() {
   leader = text;
 }
 
-function showConnection(state, next) {
+/** What happens next, in words. */
+function whatNext(state, { retryIn, reason }) {
+  if (state === "live") return "Scores arrive as they happen.";
+  if (state === "connecting") return "Opening the score stream.";
+  if (state === "closed") return `The server ended the stream (${reason}): reload the page to try again.`;
+  if (!navigator.onLine) return "Resumes when the network is back.";
+  if (retryIn === 0) return "Trying again now.";
+  if (retryIn > 0) return `Next attempt in about ${Math.ceil(retryIn / 1000)} s.`;
+  return "Trying again by itself every few seconds.";
+}
+
+function showConnection(state, detail) {
   const word = state[0].toUpperCase() + state.slice(1);
+  const next = whatNext(state, detail);
   element("connection").dataset.state = state;
+  if (state === "live") element("connection").dataset.transport = detail.transport;
   element("connection-word").textContent = word;
   element("connection-next").textContent = next;
   // Each failed attempt changes what happens next, but only a new state is news.
@@ -121,7 +135,10 @@ function offerCommands() {
 
 offerCommands();
 setInterval(showRate, RATE_SHOWN_EVERY_MS);
-new ScoreStream("/scores/stream", {
-  event: (name, data) => onEvent[name](data),
-  state: showConnection,
-}).open();
+// For tests, and where a proxy breaks one: "?transport=sse" or "?transport=websocket".
+const wanted = new URLSearchParams(location.search).get("transport");
+const live = connect({ transports: ["websocket", "sse"].includes(wanted) ? [wanted] : undefined });
+live.onstate = showConnection;
+// A fresh page names no place: a snapshot is all it needs, and a place kept from an earlier visit might be lost. What
+// reconnects names the place it had, because what it missed moves rows and counts; a lost one comes back as a reset.
+live.subscribe("scores", { message: ({ event, data }) => onEvent[event]?.(data), reset });

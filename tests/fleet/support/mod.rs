@@ -61,7 +61,15 @@ pub(super) struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { apis: 2, workers: 2, fsync: "always", rate_limit: "off", arguments: Vec::new(), users: 50, proxied: false }
+        Self {
+            apis: 2,
+            workers: 2,
+            fsync: "always",
+            rate_limit: "off",
+            arguments: Vec::new(),
+            users: 50,
+            proxied: false,
+        }
     }
 }
 

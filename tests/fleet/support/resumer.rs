@@ -109,19 +109,12 @@ fn rand_ms(seed: usize) -> u64 {
     50 + (seed as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15) % 256
 }
 
-async fn over_events(
-    http: &reqwest::Client,
-    url: &str,
-    topic: &str,
-    way: Way,
-    tally: &Mutex<Tally>,
-) -> Option<()> {
+async fn over_events(http: &reqwest::Client, url: &str, topic: &str, way: Way, tally: &Mutex<Tally>) -> Option<()> {
     let place = tally.lock().expect("a lock").id();
     let (path, place) = match way {
-        Way::Several => (
-            format!("/topics/stream?topic={topic}&conflate=0"),
-            place.map(|place| format!("{topic}@{place}")),
-        ),
+        Way::Several => {
+            (format!("/topics/stream?topic={topic}&conflate=0"), place.map(|place| format!("{topic}@{place}")))
+        }
         _ => (format!("/topics/{topic}/stream?conflate=0"), place),
     };
     let mut request = http.get(format!("{url}{path}"));
