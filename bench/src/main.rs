@@ -4,7 +4,7 @@
 //! - [`wire`], [`viewer`]: a load generator cheap enough not to be what is measured
 //! - [`servers`], [`fleet`]: a Redis, a PostgreSQL and the processes that share them
 //! - [`load`]: posts updates and checks what became of them
-//! - [`writes`], [`latency`], [`reads`], [`memory`], [`fleet_writes`]: the measurements
+//! - [`writes`], [`latency`], [`reads`], [`memory`], [`viewer_memory`], [`fleet_writes`]: the measurements
 //! - [`floor_sqlite`], [`floor_server`], [`floor_pipeline`]: what they are compared with
 //! - [`figures`], [`report`]: medians, tables and docs/BENCHMARKS.md
 
@@ -22,6 +22,7 @@ mod reads;
 mod report;
 mod servers;
 mod viewer;
+mod viewer_memory;
 mod wire;
 mod writes;
 
@@ -60,6 +61,8 @@ enum Command {
     Reads(Plan),
     /// Memory of an idle server
     Memory(Plan),
+    /// Memory of a connected viewer, over SSE and WebSocket
+    Viewers(Plan),
     /// Updates per second and latency of processes that share Redis and PostgreSQL, beside the pipeline without HTTP
     Fleet(Plan),
     /// A bare hyper server: the floor of `reads`
@@ -134,7 +137,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     let measuring = async {
         let sections: Vec<Section> = match &command {
             Command::All { plan, .. } => {
-                let mut sections = vec![memory::measure(plan).await?];
+                let mut sections = vec![memory::measure(plan).await?, viewer_memory::measure(plan).await?];
                 sections.extend(writes::measure(plan).await?);
                 sections.push(latency::measure(plan).await?);
                 sections.push(reads::measure(plan).await?);
@@ -145,6 +148,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Latency(plan) => vec![latency::measure(plan).await?],
             Command::Reads(plan) => vec![reads::measure(plan).await?],
             Command::Memory(plan) => vec![memory::measure(plan).await?],
+            Command::Viewers(plan) => vec![viewer_memory::measure(plan).await?],
             Command::Fleet(plan) => fleet_writes::measure(plan).await?,
             Command::FloorServer(_) => unreachable!("handled above"),
         };

@@ -102,9 +102,16 @@ impl Client {
     async fn send(&mut self, request: http::request::Builder, body: &str) -> http::Response<Incoming> {
         let request: Request<Full<Bytes>> = request.body(Full::from(body.to_owned())).expect("a request");
         let answer = async {
+            // The connection may not yet have noticed that the answer before was read to its end.
             match self {
-                Self::One(client) => client.send_request(request).await,
-                Self::Two(client) => client.send_request(request).await,
+                Self::One(client) => {
+                    client.ready().await?;
+                    client.send_request(request).await
+                }
+                Self::Two(client) => {
+                    client.ready().await?;
+                    client.send_request(request).await
+                }
             }
         };
         within("an answer", answer).await.expect("an answer")

@@ -1,5 +1,6 @@
 //! What must hold when things break: nothing accepted is lost, nothing is applied twice, and what is wrong is said.
 
+mod churn;
 mod crashes;
 mod orphans;
 mod poison;

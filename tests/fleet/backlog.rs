@@ -11,8 +11,8 @@ use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::redis::RedisHandle;
 use sqlx::{Executor, Row};
 
-use super::support::{Fleet, Load, PREFIX, Plan, full_or, queue_key};
-use crate::support::DEADLINE;
+use super::support::{Fleet, Load, PREFIX, Plan, queue_key};
+use crate::support::{DEADLINE, full_or};
 
 const USERS: i64 = 50;
 /// The ledger refuses this one's updates.

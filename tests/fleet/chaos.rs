@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use super::support::{Fleet, Load, Member, Plan, full_or, lasting};
-use crate::support::eventually;
+use super::support::{Fleet, Load, Member, Plan, lasting};
+use crate::support::{eventually, full_or};
 
 const USERS: i64 = 50;
 /// How long Redis and PostgreSQL are away.

@@ -9,8 +9,8 @@ use scorewire_core::redis::RedisHandle;
 use scorewire_core::topics::RedisTopics;
 use tokio_util::sync::CancellationToken;
 
-use super::support::{Fleet, PREFIX, Plan, Resumer, Way, full_or, lasting};
-use crate::support::eventually;
+use super::support::{Fleet, PREFIX, Plan, Resumer, Way, lasting};
+use crate::support::{eventually, full_or};
 
 const TOPICS: [&str; 2] = ["match:1", "scores"];
 const WAYS: [Way; 3] = [Way::Events, Way::Several, Way::Socket];

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::support::{Fleet, Load, PREFIX, Plan, Watcher, full_or, lasting};
-use crate::support::eventually;
+use super::support::{Fleet, Load, PREFIX, Plan, Watcher, lasting};
+use crate::support::{eventually, full_or};
 
 const USERS: i64 = 50;
 

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::support::{Fleet, Plan, full_or, lasting, queue_key};
-use crate::support::eventually;
+use super::support::{Fleet, Plan, lasting, queue_key};
+use crate::support::{eventually, full_or};
 
 /// From a worker's death until the last of its jobs is decided.
 const RECOVERED: Duration = Duration::from_secs(10);

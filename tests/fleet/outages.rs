@@ -8,8 +8,8 @@ use reqwest::{StatusCode, header};
 use serde_json::Value;
 use sqlx::Row;
 
-use super::support::{Fleet, Load, Plan, Watcher, full_or, lasting};
-use crate::support::eventually;
+use super::support::{Fleet, Load, Plan, Watcher, lasting};
+use crate::support::{eventually, full_or};
 
 const USERS: i64 = 50;
 const PER_SECOND: u64 = 500;

@@ -31,6 +31,14 @@ use scorewire_core::settings::{Overrides, Settings, SettingsFile};
 /// How long anything may take before a test gives up on it; generous, since CI machines are slow and shared.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// `full` for the counts that docs/RELIABILITY.md reports; anything else for the reduced ones of `make test`.
+const VARIABLE: &str = "SCOREWIRE_FAULTS";
+
+/// The first when all counts are asked for, else the second.
+pub(crate) fn full_or<T>(full: T, reduced: T) -> T {
+    if std::env::var(VARIABLE).is_ok_and(|counts| counts == "full") { full } else { reduced }
+}
+
 /// Waits for a future, but not for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))

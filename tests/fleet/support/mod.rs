@@ -31,14 +31,6 @@ const SECRET: &str = "a secret that all processes of a fleet share";
 /// What every key of the fleet begins with.
 pub(super) const PREFIX: &str = "fleet:";
 
-/// `full` for the counts that docs/RELIABILITY.md reports; anything else for the reduced ones of `make test`.
-const VARIABLE: &str = "SCOREWIRE_FAULTS";
-
-/// The first when all counts are asked for, else the second.
-pub(super) fn full_or<T>(full: T, reduced: T) -> T {
-    if std::env::var(VARIABLE).is_ok_and(|counts| counts == "full") { full } else { reduced }
-}
-
 /// Lets time pass: how long a fault lasts is part of it. Nothing is waited for.
 pub(super) async fn lasting(time: Duration) {
     let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
