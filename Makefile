@@ -47,7 +47,7 @@ clients: ## Follow a server with Python's and Node's libraries and with web/scor
 # SCOREWIRE_FAULT_SEEDS=3..5 runs other seeds than the twenty, SCOREWIRE_FAULT_FSYNC=everysec another Redis.
 faults: ## The experiments of docs/RELIABILITY.md over a fleet of processes, at full counts (takes half an hour)
 	./scripts/install-test-tools.sh
-	SCOREWIRE_FAULTS=full cargo test --workspace --test scorewire -- fleet:: faults::churn --nocapture --test-threads=1
+	SCOREWIRE_FAULTS=full cargo test --workspace --test scorewire -- fleet:: faults::churn live::slow --nocapture --test-threads=1
 
 audit: ## Licences, bans and unused dependencies (compiles its tools first, which takes minutes)
 	cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny

@@ -113,6 +113,9 @@ impl Viewer {
             Step::Batch { frames, .. } => {
                 entry.deliver(frames.len() as u64);
                 self.hub.count_delivered(entry.visitor.transport, frames);
+                if let Some(last) = frames.last() {
+                    tracing::debug!(topic = %last.topic, place = %last.position(), "handed to a viewer");
+                }
             }
             Step::Began { began, recovered, .. } => self.hub.count_begun(*recovered, began.reset.is_some()),
             Step::End(close) => self.hub.metrics.closed(entry.visitor.transport, close.code()),

@@ -94,10 +94,10 @@ async fn no_viewer_misses_anything_in_silence_whatever_dies() {
     let (said, accepted, ()) = tokio::join!(publish(&topics, beat, &done), score(&fleet, beat, &done), faults);
     fleet.settled().await;
     let ended = Instant::now();
-    for topic in 0..2 {
-        let last = topics.position(&TopicName::stored(TOPICS[topic])).await.expect("a place");
+    for (n, topic) in TOPICS.into_iter().enumerate() {
+        let last = topics.position(&TopicName::stored(topic)).await.expect("a place");
         let last = Some((last.epoch.as_str().to_owned(), last.offset));
-        for viewer in viewers.iter().skip(topic).step_by(2) {
+        for viewer in viewers.iter().skip(n).step_by(TOPICS.len()) {
             eventually("a viewer to have seen everything", || async { (viewer.tally().place == last).then_some(()) })
                 .await;
         }

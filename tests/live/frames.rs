@@ -113,11 +113,14 @@ async fn fragments_are_joined_and_control_frames_may_come_between_them() {
     app.finish().await;
 }
 
+/// What it is, the close code it earns, and its frames: first byte and payload.
+type Case = (&'static str, u16, Vec<(u8, Vec<u8>)>);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_the_protocol_is_closed_with_its_code() {
     let app = TestApp::start().await;
     let most = app.settings.max_body.0;
-    let cases: [(&str, u16, Vec<(u8, Vec<u8>)>); 9] = [
+    let cases: Vec<Case> = vec![
         ("binary", 1_003, vec![(0x80 | BINARY, b"x".to_vec())]),
         ("no UTF-8", 1_007, vec![(0x80 | TEXT, vec![0xff, 0xfe])]),
         ("no UTF-8 across fragments", 1_007, vec![(TEXT, vec![0xc3]), (0x80, vec![0x28])]),
@@ -151,6 +154,26 @@ async fn a_close_is_answered_by_a_close() {
     let mut rest = Vec::new();
     within("the end", raw.stream.read_to_end(&mut rest)).await.expect("an end in order");
     assert_eq!(rest, b"");
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_answers_no_ping_is_closed() {
+    let app = TestApp::with(|settings| settings.heartbeat = Some("50ms".parse().expect("a span"))).await;
+    let mut raw = Raw::connect(&app).await;
+    let (mut pings, mut told) = (0, 0);
+    let code = loop {
+        match raw.read().await {
+            (PING, _) => pings += 1,
+            (TEXT, text) => {
+                assert_eq!(text, br#"{"type":"heartbeat"}"#);
+                told += 1;
+            }
+            (CLOSE, payload) => break u16::from_be_bytes([payload[0], payload[1]]),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((code, pings, told), (4_002, 2, 2));
     app.finish().await;
 }
 

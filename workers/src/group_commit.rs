@@ -22,6 +22,9 @@ use crate::Health;
 /// Jobs that may gather while a transaction is under way.
 const GATHERED: usize = 1_024;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
+/// What a commit may still take when the server stops. One that is given up on half-way is delivered again, and the ledger
+/// knows whether it took place.
+const LAST_TRY: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Updates the ledger refuses, with its reason.
@@ -187,8 +190,18 @@ impl Committer {
         F: Future<Output = Result<T, PortError>>,
     {
         let mut wait = FIRST_WAIT;
+        // What was begun when the server stops may end, but not wait for somebody else's lock.
+        let over = async {
+            self.shutdown.cancelled().await;
+            tokio::time::sleep(LAST_TRY).await;
+        };
+        let mut over = std::pin::pin!(over);
         loop {
-            match operation().await {
+            let tried = tokio::select! {
+                tried = operation() => tried,
+                () = &mut over => return Err(Undecided),
+            };
+            match tried {
                 Ok(value) => {
                     if wait > FIRST_WAIT {
                         tracing::info!("the worker goes on");
