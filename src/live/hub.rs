@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frame::Frame;
 use super::registry::{Entry, Registry, ViewerLimits, Visitor};
+use super::step::Began;
 use super::tail::Tail;
 use super::viewer::Viewer;
 
@@ -99,10 +100,10 @@ impl Hub {
         self.metrics.delivered(transport, frames.len() as u64);
     }
 
-    pub(super) fn count_begun(&self, recovered: bool, reset: bool) {
-        if recovered {
+    pub(super) fn count_begun(&self, began: &Began) {
+        if began.recovered {
             self.metrics.recovered(true);
-        } else if reset {
+        } else if began.reset.is_some() {
             self.metrics.resets.inc();
             self.metrics.recovered(false);
         }
@@ -126,6 +127,16 @@ impl Hub {
             }
         }
         tail.extend(&announced);
+    }
+
+    /// Looks for what every topic has that was not heard: a topic may say nothing more for a long time.
+    async fn look_at_all(&self) {
+        let tails: Vec<_> = self.tails().values().map(Arc::clone).collect();
+        for tail in tails {
+            // Without a newest place nobody's place is known here, and viewers ask the topic themselves.
+            let Some(newest) = tail.newest() else { continue };
+            self.take(Announcement { topic: tail.topic().clone(), epoch: newest.epoch, messages: [].into() }).await;
+        }
     }
 
     /// What a topic has after a place: read once here instead of by every viewer. `None` when the place is lost or the
@@ -156,9 +167,9 @@ async fn listen(hub: Arc<Hub>, mut announcements: broadcast::Receiver<Announceme
     loop {
         match announcements.recv().await {
             Ok(announced) => hub.take(announced).await,
-            // The next announcement does not follow the last one taken: what is between is read from the topic.
             Err(broadcast::error::RecvError::Lagged(missed)) => {
                 tracing::warn!(missed, "the hub lagged behind the topics and catches up");
+                hub.look_at_all().await;
             }
             Err(broadcast::error::RecvError::Closed) => return,
         }

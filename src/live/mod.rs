@@ -7,6 +7,7 @@ mod hub;
 mod registry;
 mod request;
 mod sse;
+mod step;
 mod subscription;
 mod tail;
 mod viewer;

@@ -3,6 +3,7 @@
 //! Names, ids and data come from this program as one line each: JSON escapes line breaks, positions have none.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
@@ -10,8 +11,8 @@ use scorewire_core::domain::{Position, TopicName};
 
 use super::close::Close;
 use super::envelope::{self, Told};
-use super::subscription::Began;
-use super::viewer::{Step, Viewer, come_back_ms};
+use super::step::{Began, Step};
+use super::viewer::Viewer;
 
 /// A line that keeps proxies and clients from giving up on a silent connection.
 const HEARTBEAT: &[u8] = b":\n\n";
@@ -32,6 +33,13 @@ pub(super) fn event(name: &str, id: Option<&Position>, data: &str) -> Bytes {
         Some(id) => format!("event: {name}\nid: {id}\ndata: {data}\n\n").into(),
         None => format!("event: {name}\ndata: {data}\n\n").into(),
     }
+}
+
+/// How long a client should wait before it comes back, in milliseconds: spread so that they do not come all at once.
+fn come_back_ms() -> u64 {
+    const SPREAD: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2_500);
+    let wait = rand::random_range(SPREAD.start.as_secs_f64()..SPREAD.end.as_secs_f64());
+    u64::try_from(Duration::from_secs_f64(wait).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The end of a stream.
@@ -61,7 +69,7 @@ pub(crate) fn stream(viewer: Viewer, form: Form) -> impl Stream<Item = Result<By
 
 fn single(step: &Step) -> Bytes {
     match step {
-        Step::Began { began: Began { position, reset, snapshot }, .. } => {
+        Step::Began { began: Began { position, reset, snapshot, .. }, .. } => {
             let mut text = BytesMut::new();
             if let Some(reason) = reset {
                 text.extend_from_slice(&event("reset", Some(position), &format!("{{\"reason\":\"{reason}\"}}")));
@@ -90,10 +98,10 @@ fn single(step: &Step) -> Bytes {
 fn several(step: &Step, viewer: &Viewer) -> Bytes {
     let mut text = Several { text: BytesMut::new(), viewer };
     match step {
-        Step::Began { topic, began, recovered } => {
+        Step::Began { topic, began } => {
             let (name, id) = (topic.as_str(), began.position.to_string());
             let at = Some((topic, began.position.offset));
-            text.event(at, &Told::Subscribed { topic: name, id: id.clone(), recovered: *recovered }.json());
+            text.event(at, &Told::Subscribed { topic: name, id: id.clone(), recovered: began.recovered }.json());
             if let Some(reason) = &began.reset {
                 text.event(at, &Told::Reset { topic: name, id, reason: reason.clone() }.json());
             }

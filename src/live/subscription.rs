@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::frame::{Frame, conflate};
 use super::hub::Hub;
+use super::step::{Began, Step};
 use super::tail::{Newer, Tail};
 
 /// Messages joined into one write at most.
@@ -44,30 +45,6 @@ pub(crate) struct Follow {
     pub(crate) every: Option<Duration>,
     /// Values of a state topic that were replaced meanwhile may be skipped.
     pub(crate) conflate: bool,
-}
-
-/// How a topic begins for a viewer.
-#[derive(Debug)]
-pub(crate) struct Began {
-    pub(crate) position: Position,
-    /// Why the place it named could not be honoured.
-    pub(crate) reset: Option<String>,
-    /// The state at `position`, where the topic has one and the viewer has no place.
-    pub(crate) snapshot: Option<Arc<str>>,
-}
-
-/// What a subscription has for its viewer.
-#[derive(Debug)]
-pub(super) enum Output {
-    Began {
-        began: Began,
-        recovered: bool,
-    },
-    /// Messages in order. Conflated: the viewer's view is the topic's state only after the last one.
-    Batch {
-        frames: Vec<Arc<Frame>>,
-        conflated: bool,
-    },
 }
 
 /// How far a subscription has come, for those who watch viewers.
@@ -145,7 +122,7 @@ impl Subscription {
     }
 
     /// What there is for the viewer now. Nothing is lost when the returned future is dropped.
-    pub(super) async fn advance(&mut self, hub: &Hub) -> Result<Option<Output>, Arc<PortError>> {
+    pub(super) async fn advance(&mut self, hub: &Hub) -> Result<Option<Step>, Arc<PortError>> {
         if self.due.is_some_and(|due| due > Instant::now()) {
             return Ok(None);
         }
@@ -188,17 +165,16 @@ impl Subscription {
             self.stand(last.position());
         }
         self.due = self.every.map(|every| Instant::now() + every);
-        Ok(Some(Output::Batch { frames, conflated }))
+        Ok(Some(Step::Batch { frames, conflated }))
     }
 
     /// Finds the first place.
-    async fn begin(&mut self, hub: &Hub) -> Result<Output, Arc<PortError>> {
+    async fn begin(&mut self, hub: &Hub) -> Result<Step, Arc<PortError>> {
         let named = match self.cursor.clone() {
             Cursor::Now => {
                 let (position, snapshot) = hub.state(&self.topic).await?;
                 self.stand(position.clone());
-                let began = Began { position, reset: None, snapshot };
-                return Ok(Output::Began { began, recovered: false });
+                return Ok(self.began(Began { position, recovered: false, reset: None, snapshot }));
             }
             Cursor::After(position) => match self.progress.tail.after(&position, 1) {
                 Newer::Unknown => hub.topics.after(&self.topic, &position, 1).await?.map(|_| position),
@@ -210,19 +186,21 @@ impl Subscription {
         match named {
             Ok(position) => {
                 self.stand(position.clone());
-                let began = Began { position, reset: None, snapshot: None };
-                Ok(Output::Began { began, recovered: true })
+                Ok(self.began(Began { position, recovered: true, reset: None, snapshot: None }))
             }
             Err(lost) => self.lose(hub, Lost::to_string(&lost)).await,
         }
     }
 
     /// Says that the viewer's place is lost, and begins anew.
-    async fn lose(&mut self, hub: &Hub, reason: String) -> Result<Output, Arc<PortError>> {
+    async fn lose(&mut self, hub: &Hub, reason: String) -> Result<Step, Arc<PortError>> {
         let (position, snapshot) = hub.state(&self.topic).await?;
         self.stand(position.clone());
-        let began = Began { position, reset: Some(reason), snapshot };
-        Ok(Output::Began { began, recovered: false })
+        Ok(self.began(Began { position, recovered: false, reset: Some(reason), snapshot }))
+    }
+
+    fn began(&self, began: Began) -> Step {
+        Step::Began { topic: self.topic.clone(), began }
     }
 
     fn stand(&mut self, position: Position) {

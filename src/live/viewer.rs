@@ -8,28 +8,10 @@ use scorewire_core::domain::{Position, TopicName};
 use tokio::time::{Instant, sleep_until};
 
 use super::close::Close;
-use super::frame::Frame;
 use super::hub::Hub;
 use super::registry::Seat;
-use super::subscription::{Began, Follow, Output, Subscription};
-
-/// The next thing to send.
-#[derive(Debug)]
-pub(crate) enum Step {
-    /// A topic begins.
-    Began {
-        topic: TopicName,
-        began: Began,
-        /// Everything after the place that was named follows.
-        recovered: bool,
-    },
-    /// Messages of one topic, in order. Conflated: only the last one has a place.
-    Batch { frames: Vec<Arc<Frame>>, conflated: bool },
-    /// Nothing happened for a while.
-    Heartbeat,
-    /// The stream is over.
-    End(Close),
-}
+use super::step::Step;
+use super::subscription::{Follow, Subscription};
 
 /// A connected viewer.
 pub(crate) struct Viewer {
@@ -117,7 +99,7 @@ impl Viewer {
                     tracing::debug!(topic = %last.topic, place = %last.position(), "handed to a viewer");
                 }
             }
-            Step::Began { began, recovered, .. } => self.hub.count_begun(*recovered, began.reset.is_some()),
+            Step::Began { began, .. } => self.hub.count_begun(began),
             Step::End(close) => self.hub.metrics.closed(entry.visitor.transport, close.code()),
             Step::Heartbeat => {}
         }
@@ -146,14 +128,9 @@ impl Viewer {
             let subscription = &mut self.subscriptions[index];
             match subscription.advance(&self.hub).await {
                 Ok(None) => {}
-                Ok(Some(output)) => {
+                Ok(Some(step)) => {
                     self.turn = index + 1;
-                    return Some(match output {
-                        Output::Batch { frames, conflated } => Step::Batch { frames, conflated },
-                        Output::Began { began, recovered } => {
-                            Step::Began { topic: subscription.topic().clone(), began, recovered }
-                        }
-                    });
+                    return Some(step);
                 }
                 Err(error) => {
                     tracing::warn!(topic = %subscription.topic(), %error, "a viewer waits for its topic");
@@ -198,11 +175,4 @@ impl Drop for Viewer {
             self.hub.metrics.topic_viewer(subscription.topic().as_str(), transport, -1);
         }
     }
-}
-
-/// How long a client should wait before it comes back, in milliseconds: spread so that they do not come all at once.
-pub(super) fn come_back_ms() -> u64 {
-    const SPREAD: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2_500);
-    let wait = rand::random_range(SPREAD.start.as_secs_f64()..SPREAD.end.as_secs_f64());
-    u64::try_from(Duration::from_secs_f64(wait).as_millis()).unwrap_or(u64::MAX)
 }

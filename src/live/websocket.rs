@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use super::close::Close;
 use super::envelope::{self, Told};
 use super::request::Request;
-use super::subscription::{Began, Follow};
-use super::viewer::{Step, Viewer};
+use super::step::{Began, Step};
+use super::subscription::Follow;
+use super::viewer::Viewer;
 
 /// What is read at once; requests are small.
 const READ_BUFFER: usize = 1_024;
@@ -164,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     async fn send(&mut self, step: Step) -> Result<Option<Close>, Error> {
         match step {
-            Step::Began { topic, began: Began { position, reset, snapshot }, recovered } => {
+            Step::Began { topic, began: Began { position, recovered, reset, snapshot } } => {
                 let (name, id) = (topic.as_str(), position.to_string());
                 self.feed(Told::Subscribed { topic: name, id: id.clone(), recovered }.json()).await?;
                 if let Some(reason) = reset {

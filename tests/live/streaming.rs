@@ -88,3 +88,21 @@ async fn viewers_of_a_stopping_server_are_told_when_to_come_back() {
     assert!(viewer.retry.is_some_and(|wait| (500..2_500).contains(&wait)), "{:?}", viewer.retry);
     stopping.await.expect("it stops");
 }
+
+/// One thread: the hub can not take announcements while they are made.
+#[tokio::test(flavor = "current_thread")]
+async fn what_the_hub_could_not_hear_is_found_though_its_topic_says_no_more() {
+    let app = TestApp::start().await;
+    let mut viewer = crate::support::Stream::new(app.get("/topics/match:1/stream").await);
+    viewer.comment().await;
+    app.note("match:1", "goal", &json!({ "minute": 1 })).await;
+    assert_eq!(viewer.expect("goal").await.offset(), 1);
+    app.note("match:1", "goal", &json!({ "minute": 2 })).await;
+    // More than the hub may lag behind; it hears of none of them.
+    for n in 0..1_100 {
+        app.note("match:2", "note", &json!(n)).await;
+    }
+    assert_eq!(viewer.expect("goal").await.offset(), 2);
+    drop(viewer);
+    app.finish().await;
+}
