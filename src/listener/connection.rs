@@ -90,23 +90,27 @@ pub(super) async fn serve<R: Routes, T: Transport>(
                 .with_upgrades();
             until_end(connection, |connection| connection.graceful_shutdown(), &ends).await
         }
+        // Apart, so that the many connections of HTTP/1.1 do not carry the room for it.
         Protocol::Http2 => {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(STREAMS)
-                .max_header_list_size(HEAD)
-                .initial_connection_window_size(WINDOW)
-                .max_send_buf_size(SEND_BUFFER)
-                .keep_alive_interval(PING)
-                .keep_alive_timeout(limits.write_timeout)
-                .serve_connection(stream, service);
-            let served = until_end(connection, |connection| connection.graceful_shutdown(), &ends);
-            tokio::select! {
-                ended = served => ended,
-                // HTTP/2 has no time for its first request.
-                () = silence(&begun, limits.header_timeout) => Ok(()),
-                () = handed.too_long(limits.write_timeout) => Ok(()),
-            }
+            Box::pin(async {
+                let connection = http2::Builder::new(TokioExecutor::new())
+                    .timer(TokioTimer::new())
+                    .max_concurrent_streams(STREAMS)
+                    .max_header_list_size(HEAD)
+                    .initial_connection_window_size(WINDOW)
+                    .max_send_buf_size(SEND_BUFFER)
+                    .keep_alive_interval(PING)
+                    .keep_alive_timeout(limits.write_timeout)
+                    .serve_connection(stream, service);
+                let served = until_end(connection, |connection| connection.graceful_shutdown(), &ends);
+                tokio::select! {
+                    ended = served => ended,
+                    // HTTP/2 has no time for its first request.
+                    () = silence(&begun, limits.header_timeout) => Ok(()),
+                    () = handed.too_long(limits.write_timeout) => Ok(()),
+                }
+            })
+            .await
         }
     };
     if let Err(error) = ended {

@@ -128,7 +128,8 @@ impl Subscription {
         }
         // Marked before looking: what comes after the look wakes the wait.
         self.changes.mark_unchanged();
-        let Some(position) = self.position.clone() else { return self.begin(hub).await.map(Some) };
+        // Apart, as all that is rare: every viewer carries the room of what it waits in most of the time.
+        let Some(position) = self.position.clone() else { return Box::pin(self.begin(hub)).await.map(Some) };
         let behind = self.progress.tail.behind(position.offset).messages;
         let conflated = self.conflate && (self.every.is_some() || behind > hub.conflate_behind);
         let limit = if conflated { CONFLATED } else { JOINED };
@@ -141,7 +142,7 @@ impl Subscription {
                     let frame = |message| Arc::new(Frame::new(&self.topic, &epoch, message, 0));
                     messages.iter().map(frame).collect()
                 }
-                Err(lost) => return self.lose(hub, lost.to_string()).await.map(Some),
+                Err(lost) => return Box::pin(self.lose(hub, lost.to_string())).await.map(Some),
             },
         };
         if frames.is_empty() {
