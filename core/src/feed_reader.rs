@@ -29,6 +29,18 @@ pub enum News {
     Unchanged(Known, Unchanged),
 }
 
+impl News {
+    /// Its stable name in logs, metrics and answers, beside those of failures.
+    #[must_use]
+    pub const fn slug(&self) -> &'static str {
+        match self {
+            Self::Value(..) => "value",
+            Self::Unchanged(_, Unchanged::NotModified) => "not-modified",
+            Self::Unchanged(_, Unchanged::SameVersion) => "same-version",
+        }
+    }
+}
+
 /// How it is known that nothing changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unchanged {

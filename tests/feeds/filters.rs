@@ -82,6 +82,22 @@ async fn a_feed_runs_away_once_at_a_time_and_others_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn however_many_feeds_run_away_each_is_answered_and_all_can_go_on() {
+    let transformer = transformer(DEADLINE);
+    let feeds: Vec<_> = (0..12).map(|n| feed(&format!("wild-{n}"))).collect();
+    let wild = filters("def f: f; f");
+    let runs = feeds.iter().map(|feed| transformer.run(feed, &wild, b"{}"));
+    let ended = within("all verdicts", futures_util::future::join_all(runs)).await;
+    let kinds: Vec<_> = ended.into_iter().map(|ended| ended.expect_err("no end").kind).collect();
+    assert!(
+        kinds.iter().all(|kind| matches!(kind, FetchFault::TransformDeadline | FetchFault::TransformBusy)),
+        "{kinds:?}"
+    );
+    assert!(kinds.contains(&FetchFault::TransformBusy), "twelve at once would be too many: {kinds:?}");
+    assert!(transformer.run(&feeds[11], &filters("1"), b"{}").await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_goes_takes_the_process_with_it() {
     let transformer = transformer(Duration::from_secs(600));
     let gone = tokio::time::timeout(DEADLINE, transformer.run(&feed("wild"), &filters("def f: f; f"), b"{}")).await;

@@ -70,7 +70,7 @@ kinds! {
     TransformDeadline = "transform-deadline", Filters;
     /// The filters used too much memory or stack, and died of it.
     TransformCrashed = "transform-crashed", Filters;
-    /// The feed's filters of an earlier fetch have not ended.
+    /// The feed's filters of an earlier fetch have not ended, or those of too many other feeds.
     TransformBusy = "transform-busy", Filters;
 }
 

@@ -87,8 +87,8 @@ impl Transformer {
         Ok(Self::new(program, TransformLimits::from_settings(settings)))
     }
 
-    /// What a feed's filters make of an answer. Ends soon after the deadline, whatever the filters do; dropping it
-    /// kills the process as well.
+    /// What a feed's filters make of an answer. Waits for its turn no longer than the deadline and ends soon after
+    /// another, whatever the filters do; dropping it kills the process as well.
     ///
     /// # Errors
     /// With the faults of filters, and [`FetchFault::Garbage`] and [`FetchFault::SourceError`] as they find them.
@@ -97,12 +97,14 @@ impl Transformer {
         let _running = Running::begin(&self.running, feed).ok_or_else(|| {
             failure(FetchFault::TransformBusy, "the feed's filters of an earlier fetch have not ended".to_owned())
         })?;
-        // Never closed.
-        let _slot = self.slots.acquire().await;
+        let deadline = self.limits.deadline;
+        let Ok(_slot) = tokio::time::timeout(deadline, self.slots.acquire()).await else {
+            let said = format!("the filters of {PROCESSES} other feeds ran all the time of {deadline:?}");
+            return Err(failure(FetchFault::TransformBusy, said));
+        };
         let mut child = self.start().map_err(|e| {
             failure(FetchFault::TransformCrashed, format!("the process for filters could not be started: {e}"))
         })?;
-        let deadline = self.limits.deadline;
         let ended = tokio::time::timeout(deadline, self.converse(&mut child, filters, answer)).await;
         let Ok(ended) = ended else {
             // Waits for its end too: it is killed, and so there soon.

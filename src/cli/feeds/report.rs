@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use scorewire_core::domain::{Breaker, FetchFailure, Micros};
-use scorewire_core::feed_reader::{Fetched, News, Unchanged};
+use scorewire_core::feed_reader::{Fetched, News};
 use scorewire_core::settings::Feed;
 use serde_json::{Value, json};
 
@@ -69,13 +69,13 @@ impl Report {
 /// The line with what came of the try; the message as viewers get it, byte by byte.
 fn with_outcome(line: &mut Value, outcome: &Result<News, FetchFailure>) -> String {
     match outcome {
-        Ok(News::Value(value, _)) => {
-            line["outcome"] = "value".into();
+        Ok(news @ News::Value(value, _)) => {
+            line["outcome"] = news.slug().into();
             let line = line.to_string();
             let head = line.strip_suffix('}').unwrap_or(&line);
             return format!("{head},\"message\":{value}}}");
         }
-        Ok(News::Unchanged(_, how)) => line["outcome"] = unchanged(*how).into(),
+        Ok(news) => line["outcome"] = news.slug().into(),
         Err(failure) => {
             line["outcome"] = failure.kind.slug().into();
             line["error"] = failure.message.as_str().into();
@@ -89,15 +89,8 @@ fn in_words(about: &str, outcome: &Result<News, FetchFailure>) -> String {
     match outcome {
         // The message stands on a line of its own, exactly as viewers get it.
         Ok(News::Value(value, _)) => format!("{about}: ok\n{value}"),
-        Ok(News::Unchanged(_, how)) => format!("{about}: {}", unchanged(*how)),
+        Ok(news) => format!("{about}: {}", news.slug()),
         Err(failure) => format!("{about}: {failure}"),
-    }
-}
-
-const fn unchanged(how: Unchanged) -> &'static str {
-    match how {
-        Unchanged::NotModified => "not-modified",
-        Unchanged::SameVersion => "same-version",
     }
 }
 
