@@ -8,6 +8,7 @@ mod service;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -20,6 +21,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::fault::FaultOf;
 use self::service::Upstreams;
+
+/// Pause after an accept that failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where and how to imitate.
 #[derive(Debug, Args)]
@@ -65,7 +69,7 @@ pub(super) async fn run(args: UpstreamsArgs) -> anyhow::Result<()> {
                 Ok((socket, _)) => socket,
                 // A client that was gone before it was taken, or too many at once.
                 Err(_) => {
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
             },
