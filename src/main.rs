@@ -4,8 +4,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use scorewire::cli::{self, Cli};
+use scorewire_core::transform;
 
 fn main() -> ExitCode {
+    // Before anything is read: the process that runs the filters of feeds has no business with settings or secrets.
+    if transform::is_task(std::env::args_os()) {
+        return transform::run_task().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     // A missing `.env` is the usual case; a broken one is worth a word.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()

@@ -71,6 +71,7 @@ impl Server {
     /// # Errors
     /// In words that say what to change.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        scorewire_core::tls::install_provider();
         // Looked at first: it is soon said, and nothing is held yet.
         let tls = Tls::from_settings(&settings)?;
         let wiring = Wiring::open(&settings).await?;

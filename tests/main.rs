@@ -4,6 +4,7 @@
 //! - `live`: what viewers see
 //! - `faults`: crashes, full disks, damaged files, poison
 //! - `cli`: the command line
+//! - `feeds`: sources, their faults, and what becomes of their answers
 //! - `clients`: other people's client libraries, with `make clients`
 //! - `fleet`: many processes on Redis and PostgreSQL, all of which are killed
 //! - `contracts`: one suite per port, over every adapter
@@ -21,6 +22,7 @@ mod clients;
 mod contracts;
 mod doctor;
 mod faults;
+mod feeds;
 mod fleet;
 mod house_rules;
 mod live;

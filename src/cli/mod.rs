@@ -2,6 +2,7 @@
 
 mod deployment;
 mod doctor;
+mod feeds;
 mod healthcheck;
 mod jobs;
 mod migrate;
@@ -10,6 +11,7 @@ mod replay;
 mod sample;
 mod serve;
 mod token;
+mod upstreams;
 mod users;
 mod watch;
 
@@ -54,6 +56,11 @@ enum Command {
     /// Reads the same settings as `serve` and changes nothing. Exit status: 0 when nothing found can lose or falsify
     /// accepted updates, 1 when something can, 2 when something could not be asked.
     Doctor(doctor::DoctorArgs),
+    /// Try the configured feeds
+    #[command(subcommand)]
+    Feeds(feeds::FeedsCommand),
+    /// Imitate reqres.in and CoinDesk's data API on this machine, with faults that can be switched
+    Upstreams(upstreams::UpstreamsArgs),
     /// Ask a running server whether it is well, and say so by the exit status
     Healthcheck(healthcheck::HealthcheckArgs),
 }
@@ -104,6 +111,7 @@ impl LocalArgs {
 /// # Errors
 /// In words for the person at the terminal.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    scorewire_core::tls::install_provider();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("could not start tokio")?;
     runtime.block_on(async {
         match cli.command {
@@ -125,6 +133,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             }
             Command::Watch(args) => watch::run(&args).await,
             Command::Doctor(args) => return Ok(doctor::run(&args).await),
+            Command::Feeds(command) => return feeds::run(command).await,
+            Command::Upstreams(args) => upstreams::run(args).await,
             Command::Healthcheck(args) => healthcheck::run(&args).await,
         }?;
         Ok(ExitCode::SUCCESS)

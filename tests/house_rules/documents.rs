@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use scorewire_core::domain::Rejection;
+use scorewire_core::domain::{FetchFault, Rejection};
 use scorewire_core::settings::{Overrides, Settings, SettingsFile};
 
 use super::{assert_none, read, root, sources};
@@ -113,9 +113,15 @@ fn the_readme_begins_with_how_to_run_and_test() {
 #[test]
 fn documents_name_files_that_exist() {
     let mut missing = Vec::new();
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/API.md", "docs/DOCTOR.md", "docs/PROTOCOL.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "docs/API.md",
+        "docs/DOCTOR.md",
+        "docs/FEEDS.md",
+        "docs/PROTOCOL.md",
+    ] {
         let paths: Vec<_> = code_spans(&read(document)).into_iter().filter(|span| is_path(span)).collect();
         if document == "ARCHITECTURE.md" {
             assert!(paths.len() > 10, "a map of the code names files: {paths:?}");
@@ -143,6 +149,13 @@ fn every_slug_is_documented() {
     slugs.extend(Rejection::ALL.map(|rejection| rejection.slug().to_owned()));
     slugs.retain(|slug| !api.contains(slug));
     assert_none("docs/API.md explains every slug", slugs);
+}
+
+#[test]
+fn every_outcome_of_a_fetch_is_documented() {
+    let documented = code_spans(&read("docs/FEEDS.md"));
+    let slugs = FetchFault::ALL.iter().map(|fault| fault.slug().to_owned());
+    assert_none("docs/FEEDS.md explains every outcome", slugs.filter(|slug| !documented.contains(slug)).collect());
 }
 
 #[test]

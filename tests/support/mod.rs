@@ -41,6 +41,8 @@ pub(crate) fn full_or<T>(full: T, reduced: T) -> T {
 
 /// Waits for a future, but not for ever.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
+    // Every test that starts anything comes by here before it makes an HTTP client, which needs one.
+    scorewire_core::tls::install_provider();
     tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("waited too long for {what}"))
 }
 

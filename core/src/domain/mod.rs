@@ -1,23 +1,33 @@
 //! The nouns of a live scoreboard and the rules that hold without a computer: no IO, no clock.
 
+mod breaker;
+mod feed;
+mod fetch_failure;
 mod ids;
+mod json;
 mod leaderboard;
 mod message;
 mod position;
 mod reply;
 mod ring;
+mod source_url;
 mod standing;
 mod topic;
 mod update;
 mod user;
 
+pub use breaker::{Breaker, BreakerPolicy};
+pub use feed::{FeedError, FeedName, FeedValue};
+pub use fetch_failure::{Blame, FetchFailure, FetchFault};
 pub(crate) use ids::hex;
 pub use ids::{BoardId, IdError, JobId, RequestId, Subject, UpdateId, UserId};
+pub(crate) use json::strict_json;
 pub use leaderboard::{Entry, Leaderboard, Ranked, Upsert};
 pub use message::{Event, EventError, Key, Message, NewMessage};
 pub use position::{Epoch, Position, PositionError};
 pub use reply::ReplyTo;
 pub use ring::{Lost, Ring, RingLimits};
+pub use source_url::SourceUrl;
 pub use standing::{NamedStanding, Standing};
 pub use topic::{TopicError, TopicKind, TopicName};
 pub use update::{Fingerprint, Operator, Outcome, Rejection, SCORE_LIMIT, ScoreUpdate};

@@ -10,6 +10,7 @@ mod queue;
 mod rankings;
 mod rate_limits;
 mod replies;
+mod source;
 mod topics;
 
 pub use clock::{Clock, SystemClock};
@@ -23,4 +24,5 @@ pub use queue::{
 pub use rankings::{BoardRow, BoardSnapshot, Building, Drift, Rankings, Rebuild};
 pub use rate_limits::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
 pub use replies::{Replies, Waiter};
+pub use source::{Source, SourceAnswer, SourceReply, SourceRequest, Validators};
 pub use topics::{Announcement, Topics};

@@ -33,6 +33,14 @@ pub enum SettingsError {
         /// The key.
         key: String,
     },
+    /// Tables of feeds that can not be read.
+    #[error("{path}: {reason}")]
+    Feeds {
+        /// The file.
+        path: PathBuf,
+        /// Which feed, and what is wrong.
+        reason: String,
+    },
     /// A value of the wrong kind.
     #[error("the setting `{key}` has a value that can not be used: {reason}")]
     Value {
@@ -47,11 +55,12 @@ pub enum SettingsError {
 #[derive(Clone, Debug, Default)]
 pub struct SettingsFile {
     table: toml::Table,
+    path: Option<PathBuf>,
 }
 
 impl SettingsFile {
     /// Tables that belong to other rooms.
-    const TABLES: [&'static str; 1] = ["points"];
+    const TABLES: [&'static str; 2] = ["feeds", "points"];
 
     /// Reads a file.
     ///
@@ -87,7 +96,7 @@ impl SettingsFile {
             |key: &str| Self::TABLES.contains(&key) || Settings::DOCUMENTED.iter().any(|setting| setting.name == key);
         match table.keys().find(|key| !known(key)) {
             Some(key) => Err(SettingsError::UnknownKey { path: path.to_owned(), key: key.clone() }),
-            None => Ok(Self { table }),
+            None => Ok(Self { table, path: Some(path.to_owned()) }),
         }
     }
 
@@ -95,6 +104,11 @@ impl SettingsFile {
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&toml::Value> {
         self.table.get(name)
+    }
+
+    /// Where it was read from, if there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     pub(super) fn value<T>(&self, key: &str, default: &str) -> Result<T, SettingsError>

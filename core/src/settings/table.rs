@@ -179,4 +179,34 @@ settings! {
     stream_token_life: Span = "5m", "SCOREWIRE_STREAM_TOKEN_LIFE";
     /// Silence after which a viewer gets a comment line
     heartbeat: Span = "15s", "SCOREWIRE_HEARTBEAT";
+    /// Source of the feed `match`: an http or https URL; alone it makes this feed
+    source_url: Maybe<Secret> = "", "SOURCE_URL";
+    /// From one fetch of the feed `match` to the next; empty: its fetch_every
+    fetch_interval: Maybe<Span> = "", "FETCH_INTERVAL";
+    /// Beat on which viewers of the feed `match` get its latest message again; empty: its transmit_every
+    transmit_interval: Maybe<Span> = "", "TRANSMIT_INTERVAL";
+    /// What the feed `match` makes of an answer, in jq; empty: its transform
+    source_transform: Maybe<String> = "", "SOURCE_TRANSFORM";
+    /// Time a source has to take a connection, TLS included
+    source_connect_timeout: Span = "5s", "SCOREWIRE_SOURCE_CONNECT_TIMEOUT";
+    /// Time a source has for its whole answer, redirects included
+    source_timeout: Span = "10s", "SCOREWIRE_SOURCE_TIMEOUT";
+    /// Largest answer of a source, unpacked
+    source_max_body: Bytes = "4MiB", "SCOREWIRE_SOURCE_MAX_BODY";
+    /// Redirects of a source that are followed
+    source_redirects: u32 = "3", "SCOREWIRE_SOURCE_REDIRECTS";
+    /// Failures in a row after which a source is only probed now and then
+    source_failures: u32 = "3", "SCOREWIRE_SOURCE_FAILURES";
+    /// Longest time between two probes of a failing source; the time grows to it from fetch_every
+    source_backoff_max: Span = "5m", "SCOREWIRE_SOURCE_BACKOFF_MAX";
+    /// Longest Retry-After of a source that is heeded
+    source_retry_after_max: Span = "1h", "SCOREWIRE_SOURCE_RETRY_AFTER_MAX";
+    /// Time the filters of a feed have for one answer
+    transform_timeout: Span = "2s", "SCOREWIRE_TRANSFORM_TIMEOUT";
+    /// Memory the filters of a feed may use
+    transform_memory: Bytes = "256MiB", "SCOREWIRE_TRANSFORM_MEMORY";
+    /// Binary that runs the filters of feeds (scorewire itself); empty: the one that runs now
+    transform_program: Maybe<PathBuf> = "", "SCOREWIRE_TRANSFORM_PROGRAM";
+    /// Largest value of a feed
+    transform_max_output: Bytes = "64KiB", "SCOREWIRE_TRANSFORM_MAX_OUTPUT";
 }

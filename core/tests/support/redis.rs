@@ -26,6 +26,8 @@ impl PrivateRedis {
 
     /// The same with options that change or add to its own: `["--appendonly", "no"]`.
     pub(crate) fn start_with(options: &[&str]) -> Self {
+        // Tests of fleets begin here, and make HTTP clients next.
+        scorewire_core::tls::install_provider();
         let options: Vec<String> = options.iter().map(|&option| option.to_owned()).collect();
         let deadline = Instant::now() + DEADLINE;
         loop {

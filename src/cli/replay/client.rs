@@ -70,6 +70,7 @@ impl Client {
             .user_agent(concat!("scorewire-replay/", env!("CARGO_PKG_VERSION")))
             .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
             .redirect(redirect::Policy::none())
+            .tls_certs_only([])
             .connect_timeout(TIMEOUTS.0)
             .timeout(TIMEOUTS.1)
             .build()

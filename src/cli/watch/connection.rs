@@ -93,11 +93,16 @@ impl Server {
                 query.append_pair("conflate", "0");
             }
         }
-        let http = reqwest::Client::builder()
+        let mut http = reqwest::Client::builder()
             .user_agent(concat!("scorewire-watch/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
-            .connect_timeout(OPENING)
-            .build()?;
+            // A relay that packs streams holds messages back.
+            .no_gzip()
+            .connect_timeout(OPENING);
+        if url.scheme() == "http" {
+            http = http.tls_certs_only([]);
+        }
+        let http = http.build()?;
         let token = args.token.as_deref().map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
         Ok(Self { http, url, only, token, since: args.since })
     }
