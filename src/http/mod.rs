@@ -199,7 +199,7 @@ async fn answer(
     let found = routes::find(method, path);
     let mut response = match found {
         // A process of workers answers probes and scrapes alone.
-        Match::Route(index, _) if app.settings.role == Role::Worker && ROUTES[index].counted == Counted::Yes => {
+        Match::Route(index, _) if app.settings.role == Role::Worker && ROUTES[index].counted != Counted::No => {
             Problem::new(Kind::NotFound, "this process runs workers only: ask one that runs the API")
                 .into_response(path, &request)
         }

@@ -39,6 +39,8 @@ pub(crate) enum Action {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Counted {
     Yes,
+    /// Against the limit on new streams: its handler sheds, since a browser gives up for ever on a stream that is refused.
+    AsStream,
     /// Probes and scrapes must not be refused.
     No,
 }
@@ -57,6 +59,10 @@ const fn route(method: &'static str, pattern: &'static str, action: Action) -> R
     Route { method, pattern, action, counted: Counted::Yes }
 }
 
+const fn stream(pattern: &'static str, action: Action) -> Route {
+    Route { method: "GET", pattern, action, counted: Counted::AsStream }
+}
+
 const fn probe(pattern: &'static str, action: Action) -> Route {
     Route { method: "GET", pattern, action, counted: Counted::No }
 }
@@ -65,11 +71,11 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 pub(crate) const ROUTES: [Route; 28] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
-    route("GET", "/scores/stream", Action::StreamScores),
+    stream("/scores/stream", Action::StreamScores),
     route("GET", "/scores/updates/{id}", Action::FindUpdate),
-    route("GET", "/topics/stream", Action::StreamTopics),
-    route("GET", "/topics/{topic}/stream", Action::StreamTopic),
-    route("GET", "/ws", Action::OpenSocket),
+    stream("/topics/stream", Action::StreamTopics),
+    stream("/topics/{topic}/stream", Action::StreamTopic),
+    stream("/ws", Action::OpenSocket),
     route("POST", "/stream-tokens", Action::CreateStreamToken),
     route("POST", "/users", Action::CreateUser),
     route("GET", "/users", Action::ListUsers),

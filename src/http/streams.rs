@@ -71,27 +71,33 @@ impl StreamQuery {
     }
 }
 
+/// What a client wishes to follow, and in which form.
+type Wish = (Vec<Follow>, Form);
+
 /// `GET /scores/stream`: the board as server-sent events.
 pub(super) async fn board(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
-    single(app, call, TopicName::of_board(&BoardId::main())).await
+    events(app, call, single(call, TopicName::of_board(&BoardId::main()))).await
 }
 
 /// `GET /topics/{topic}/stream`: any topic as server-sent events.
 pub(super) async fn topic(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let name = percent_decode_str(call.parameter).decode_utf8_lossy();
-    single(app, call, named_topic(&name)?).await
-}
-
-async fn single(app: &App, call: &Call<'_>, topic: TopicName) -> Result<Response, Problem> {
-    let query = StreamQuery::parse(call, false)?;
-    let cursor = Cursor::named(query.named(call), query.since);
-    events(app, call, vec![query.follow(topic, cursor)], Form::Single).await
+    events(app, call, named_topic(&name).and_then(|topic| single(call, topic))).await
 }
 
 /// `GET /topics/stream?topic=…&topic=…`: several topics as server-sent events.
 pub(super) async fn several(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    events(app, call, all(call, app.settings.max_topics_per_viewer)).await
+}
+
+fn single(call: &Call<'_>, topic: TopicName) -> Result<Wish, Problem> {
+    let query = StreamQuery::parse(call, false)?;
+    let cursor = Cursor::named(query.named(call), query.since);
+    Ok((vec![query.follow(topic, cursor)], Form::Single))
+}
+
+fn all(call: &Call<'_>, most: usize) -> Result<Wish, Problem> {
     let query = StreamQuery::parse(call, true)?;
-    let most = app.settings.max_topics_per_viewer;
     if query.topics.is_empty() || query.topics.len() > most {
         let detail = format!("name 1 to {most} topics: ?topic=scores&topic=match:1");
         return Err(Problem::new(Kind::InvalidRequest, detail));
@@ -113,7 +119,7 @@ pub(super) async fn several(app: &App, call: &Call<'_>) -> Result<Response, Prob
             follows.push(query.follow(topic, cursor));
         }
     }
-    events(app, call, follows, Form::Several).await
+    Ok((follows, Form::Several))
 }
 
 /// Reads `<topic>@<place>,…`.
@@ -137,16 +143,27 @@ fn visitor(call: &Call<'_>, watcher: &Watcher, transport: Transport) -> Visitor 
     Visitor { address: call.address, subject: watcher.subject.clone(), transport, cut: call.arrival.cut.clone() }
 }
 
-async fn events(app: &App, call: &Call<'_>, follows: Vec<Follow>, form: Form) -> Result<Response, Problem> {
-    let topics: Vec<_> = follows.iter().map(|follow| follow.topic.clone()).collect();
-    let watcher = access::watcher(app, call, &topics)?;
+/// Whether this address may open one more stream now; else why not, and how long to wait.
+async fn may_open(app: &App, call: &Call<'_>) -> Result<(), (&'static str, Duration)> {
+    match app.limits.check_stream(call.address).await {
+        Ok(None) => Ok(()),
+        Ok(Some(wait)) => Err(("this address opened too many streams", wait)),
+        Err(_) => Err(("the limits can not be checked now", NO_ROOM_WAIT)),
+    }
+}
+
+/// The limit comes first: what is wrong with a request is looked at no more often than it allows.
+async fn events(app: &App, call: &Call<'_>, wish: Result<Wish, Problem>) -> Result<Response, Problem> {
     let turned_away = |why, wait| {
         app.wiring.metrics.closed(Transport::Sse, Close::TryLater.code());
         Ok(shed(why, wait))
     };
-    if let Some(wait) = app.limits.check_stream(call.address).await? {
-        return turned_away("this address opened too many streams", wait);
+    if let Err((why, wait)) = may_open(app, call).await {
+        return turned_away(why, wait);
     }
+    let (follows, form) = wish?;
+    let topics: Vec<_> = follows.iter().map(|follow| follow.topic.clone()).collect();
+    let watcher = access::watcher(app, call, &topics)?;
     let visitor = visitor(call, &watcher, Transport::Sse);
     let Some(mut viewer) = app.hub.admit(visitor, watcher.expires) else {
         return turned_away(NO_ROOM, NO_ROOM_WAIT);
@@ -157,6 +174,7 @@ async fn events(app: &App, call: &Call<'_>, follows: Vec<Follow>, form: Form) ->
 
 /// `GET /ws`: upgrades to a WebSocket that follows what it is asked for.
 pub(super) async fn socket(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
+    let may_open = may_open(app, call).await;
     let key = handshake(call)?;
     let upgrade = call.arrival.upgrade.clone().ok_or_else(upgrade_required)?;
     let subprotocol = subprotocol(call)?;
@@ -165,10 +183,9 @@ pub(super) async fn socket(app: &App, call: &Call<'_>) -> Result<Response, Probl
         return Err(Problem::new(Kind::OriginNotAllowed, detail));
     }
     let watcher = access::watcher(app, call, &[])?;
-    let over_rate = app.limits.check_stream(call.address).await?.is_some();
     let visitor = visitor(call, &watcher, Transport::WebSocket);
     let cut = visitor.cut.clone();
-    let viewer = (!over_rate).then(|| app.hub.admit(visitor, watcher.expires)).flatten();
+    let viewer = may_open.ok().and_then(|()| app.hub.admit(visitor, watcher.expires));
     if viewer.is_none() {
         app.wiring.metrics.closed(Transport::WebSocket, Close::TryLater.code());
     }

@@ -5,7 +5,7 @@ use scorewire_core::settings::Overrides;
 use serde_json::json;
 
 use super::{RawAnswer, board, post, raw, ready, refused, text, writer};
-use crate::support::TestApp;
+use crate::support::{Socket, TestApp};
 
 /// So few that nothing refills while a test runs.
 const THREE_AN_HOUR: &str = "3/1h";
@@ -192,5 +192,28 @@ async fn creating_users_is_writing_too() {
     let body = json!({ "name": "Ada" }).to_string();
     assert_eq!(post(&app, "/users", &app.admin(), body.clone()).await.status(), StatusCode::CREATED);
     refused(post(&app, "/users", &app.admin(), body).await, 429, "rate-limited").await;
+    app.finish().await;
+}
+
+/// A browser gives up for ever on a stream that is answered by anything but 200.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_never_refused_by_a_status() {
+    let app = TestApp::with(|settings| {
+        limited_addresses(settings);
+        settings.rate_limit_streams = Some("5/1h".parse().expect("a rate"));
+    })
+    .await;
+    for _ in 0..5 {
+        app.stream("", None).await.expect("snapshot").await;
+    }
+    for path in ["/scores/stream", "/topics/stream?topic=scores", "/topics/match:1/stream", "/topics/weather/stream"] {
+        let shed = app.get(path).await;
+        assert_eq!(shed.status(), StatusCode::OK, "{path}");
+        let said = shed.text().await.expect("text");
+        assert!(said.starts_with("retry: ") && said.contains("\"code\":1013"), "{said}");
+    }
+    let mut socket = Socket::connect(app.server.address).await;
+    assert_eq!(socket.closed().await, (1_013, "try-later".to_owned()));
+    assert_eq!(app.get("/scores").await.status(), StatusCode::OK, "streams use up nothing of other requests");
     app.finish().await;
 }
