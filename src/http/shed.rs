@@ -5,10 +5,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::{Response, event_stream};
-use crate::live::Close;
+use crate::live::{self, Close};
 
 /// The least a client waits: less would only bring it back too early.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -19,9 +17,7 @@ const SPREAD: Duration = Duration::from_secs(9);
 ///
 /// `why` is a line for people; programs read the event `close`.
 pub(super) fn shed(why: &str, wait: Duration) -> Response {
-    debug_assert!(!why.contains(['\n', '\r']), "a comment is one line");
     let wait = wait.max(SHORTEST) + SPREAD.mul_f64(rand::random());
-    let body: Bytes =
-        format!("retry: {}\n: {why}\nevent: close\ndata: {}\n\n", wait.as_millis(), Close::TryLater.json()).into();
+    let body = live::closing(Close::TryLater, why, wait);
     event_stream(futures_util::stream::iter([Ok::<_, std::convert::Infallible>(body)]))
 }

@@ -17,7 +17,7 @@ pub(crate) use close::Close;
 pub(crate) use hub::Hub;
 pub(crate) use registry::{Entry, Visitor};
 pub(crate) use request::parse_every;
-pub(crate) use sse::{Form, stream};
+pub(crate) use sse::{Form, closing, stream};
 pub(crate) use subscription::{Cursor, Follow};
 pub(crate) use tail::Behind;
 pub(crate) use websocket::{Socket, SocketLimits, turn_away};

@@ -35,21 +35,27 @@ pub(super) fn event(name: &str, id: Option<&Position>, data: &str) -> Bytes {
     }
 }
 
-/// How long a client should wait before it comes back, in milliseconds: spread so that they do not come all at once.
-fn come_back_ms() -> u64 {
-    const SPREAD: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2_500);
-    let wait = rand::random_range(SPREAD.start.as_secs_f64()..SPREAD.end.as_secs_f64());
-    u64::try_from(Duration::from_secs_f64(wait).as_millis()).unwrap_or(u64::MAX)
+/// Clients of an ended stream come back after so long, spread at random so that they do not come all at once.
+const COME_BACK: std::ops::Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2_500);
+
+fn come_back() -> Duration {
+    Duration::from_secs_f64(rand::random_range(COME_BACK.start.as_secs_f64()..COME_BACK.end.as_secs_f64()))
+}
+
+/// The last event of a stream: when to come back, why it ends in words for people, and the same for programs.
+pub(crate) fn closing(close: Close, why: &str, wait: Duration) -> Bytes {
+    debug_assert!(!why.contains(['\n', '\r']), "a comment is one line");
+    format!("retry: {}\n: {why}\nevent: close\ndata: {}\n\n", wait.as_millis(), close.json()).into()
 }
 
 /// The end of a stream.
 fn last_words(close: Close) -> Bytes {
-    let wait_ms = come_back_ms();
-    let json = close.json();
     match close {
-        Close::Draining => format!("retry: {wait_ms}\n: the server is restarting, please come back\n\n").into(),
-        Close::Reauthenticate => format!("event: reauthenticate\ndata: {json}\n\n").into(),
-        _ => format!("retry: {wait_ms}\nevent: close\ndata: {json}\n\n").into(),
+        Close::Draining => {
+            format!("retry: {}\n: the server is restarting, please come back\n\n", come_back().as_millis()).into()
+        }
+        Close::Reauthenticate => format!("event: reauthenticate\ndata: {}\n\n", close.json()).into(),
+        _ => closing(close, close.reason(), come_back()),
     }
 }
 
