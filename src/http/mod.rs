@@ -2,6 +2,7 @@
 //!
 //! warp carries the request and the response; the route table (`routes`) decides what it is about.
 
+mod accept;
 mod access;
 mod assets;
 pub mod auth;

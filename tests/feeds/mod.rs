@@ -42,14 +42,14 @@ impl Said {
 }
 
 /// The imitated services in a process of their own, and a folder with settings for them.
-struct Upstreams {
-    url: String,
+pub(crate) struct Upstreams {
+    pub(crate) url: String,
     dir: TempDir,
     _process: Child,
 }
 
 impl Upstreams {
-    async fn start(arguments: &[&str]) -> Self {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scorewire"));
         command.args(["upstreams", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut process = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().expect("it runs");
@@ -92,7 +92,7 @@ dedupe = '.Data["BTC-USD"].CCSEQ'
     }
 
     /// Switches a service's fault.
-    async fn fault(&self, service: &str, fault: &str) {
+    pub(crate) async fn fault(&self, service: &str, fault: &str) {
         let body = serde_json::json!({ "fault": fault }).to_string();
         let post = client().post(format!("{}/faults/{service}", self.url)).body(body).send().await;
         assert_eq!(post.expect("an answer").status(), 200);
