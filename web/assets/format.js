@@ -20,9 +20,8 @@ export function axisNumber({ at, step, digits }) {
   return at.toLocaleString(undefined, { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-/** A leaf of a value: texts as they are, numbers exactly, the rest as JSON. */
+/** A leaf of a value: texts as they are, the rest as JSON has it. */
 export function leafText(value) {
-  if (typeof value === "number") return exactNumber(value);
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 

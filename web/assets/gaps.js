@@ -31,24 +31,24 @@ export function speaksWithEachFetch(times, fetchSeconds) {
  * The stretches between confirmations, as { from, to, kind }; ends are { at, index }, where `index` is the message that
  * holds then, and `kind` is "well", "unknown" or "gap".
  *
- * `times` of messages, `checks` (confirmations told by looks) and `missed` (when looks found none for too long) ascend;
- * `lookSeconds` is the time from one look to the next.
+ * `times` of messages, `rows` of looks that found the source well, { from, to } each, and `missed` (when looks found it
+ * unconfirmed for too long) ascend; `lookSeconds` is the time from one look to the next.
  */
-export function stretches({ times, checks, missed, fetchSeconds, lookSeconds }) {
+export function stretches({ times, rows, missed, fetchSeconds, lookSeconds }) {
   const silence = longestSilence(fetchSeconds);
-  const betweenLooks = Math.max(silence, 2.5 * lookSeconds);
+  const betweenLooks = longestLook(fetchSeconds, lookSeconds);
   const talkative = speaksWithEachFetch(times, fetchSeconds);
   const found = [];
   let before = null;
-  let nextMissed = 0;
-  for (const end of confirmations(times, checks)) {
+  let [nextMissed, row] = [0, 0];
+  for (const end of confirmations(times, rows)) {
     if (before) {
       const apart = end.at - before.at;
-      while (nextMissed < missed.length && missed[nextMissed] <= before.at) nextMissed += 1;
-      const sawNone = missed[nextMissed] < end.at;
+      while (missed[nextMissed] <= before.at) nextMissed += 1;
+      while (rows[row]?.to < end.at) row += 1;
       let kind = "unknown";
-      if (apart <= silence) kind = "well";
-      else if (sawNone) kind = "gap";
+      if (apart <= silence || rows[row]?.from <= before.at) kind = "well";
+      else if (missed[nextMissed] < end.at) kind = "gap";
       else if ((before.look || end.look) && apart <= betweenLooks) kind = "well";
       else if (talkative) kind = "gap";
       found.push({ from: before, to: end, kind });
@@ -58,17 +58,24 @@ export function stretches({ times, checks, missed, fetchSeconds, lookSeconds }) 
   return found;
 }
 
-function confirmations(times, checks) {
+/** Longest time between confirmations told by looks that follow each other. */
+export function longestLook(fetchSeconds, lookSeconds) {
+  return Math.max(longestSilence(fetchSeconds), 2.5 * lookSeconds);
+}
+
+function confirmations(times, rows) {
+  const looks = rows.flatMap(({ from, to }) => (from === to ? [from] : [from, to]));
   const all = [];
-  let check = 0;
+  let next = 0;
+  const lookBefore = (time, index) => {
+    for (; looks[next] < time; next += 1) all.push({ at: looks[next], index, look: true });
+  };
   times.forEach((at, index) => {
     // Before the first message there is no value to draw.
-    while (check < checks.length && checks[check] < at) {
-      if (index > 0) all.push({ at: checks[check], index: index - 1, look: true });
-      check += 1;
-    }
+    if (index > 0) lookBefore(at, index - 1);
+    else while (looks[next] < at) next += 1;
     all.push({ at, index, look: false });
   });
-  if (times.length > 0) for (; check < checks.length; check += 1) all.push({ at: checks[check], index: times.length - 1, look: true });
+  if (times.length > 0) lookBefore(Infinity, times.length - 1);
   return all;
 }

@@ -21,8 +21,8 @@ export function leaves(data, path = [], found = []) {
 export function numberAt(data, path) {
   let value = data;
   for (const key of path) {
-    // Only what the document says: not what objects and texts have by themselves.
-    if (value === null || typeof value !== "object" || !Object.hasOwn(value, key)) return null;
+    // Only what the document says: not what objects, lists and texts have by themselves.
+    if (value === null || typeof value !== "object" || !Object.prototype.propertyIsEnumerable.call(value, key)) return null;
     value = value[key];
   }
   return typeof value === "number" ? value : null;

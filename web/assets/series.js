@@ -1,6 +1,6 @@
 // What the page knows of one feed over time: its messages, and when the source was seen well or not.
 
-import { longestSilence, stretches } from "./gaps.js";
+import { longestLook, longestSilence, stretches } from "./gaps.js";
 
 export const MOST_POINTS = 1000;
 export const LOOK_SECONDS = 3;
@@ -9,8 +9,8 @@ const SHORTEST_WINDOW = 60; // seconds
 
 export class Series {
   points = []; // { key, at (Unix seconds of the fetch), data }, oldest first
-  #checks = [];
-  #missed = [];
+  #rows = []; // { from, to } of looks that found the source well
+  #missed = []; // when looks found it unconfirmed for too long
   #keys = new Set();
 
   constructor(fetchSeconds) {
@@ -52,16 +52,15 @@ export class Series {
   /** Takes what a look at the feed said at `now`: when the source last confirmed the value, or null. */
   look(checkedAt, now) {
     if (checkedAt === null) return;
-    const silence = longestSilence(this.fetchSeconds);
-    if (checkedAt > (this.#checks.at(-1) ?? -Infinity)) {
-      const [one, two] = this.#checks.slice(-2);
-      const longest = Math.max(silence, 2.5 * LOOK_SECONDS);
-      // In a row of looks without news in between, the first and the last say it all.
-      const inARow = two - one <= longest && checkedAt - two <= longest && !(this.latest?.at > one);
-      if (inARow && !(this.#missed.at(-1) > one)) this.#checks.pop();
-      this.#checks.push(checkedAt);
+    const row = this.#rows.at(-1);
+    if (!row || checkedAt > row.to) {
+      // Looks in a row without news in between are one span, however long: a source may be well for days and say nothing.
+      const near = checkedAt - row?.to <= longestLook(this.fetchSeconds, LOOK_SECONDS);
+      if (near && !(this.#missed.at(-1) > row.to) && !(this.latest?.at > row.from)) row.to = checkedAt;
+      else this.#rows.push({ from: checkedAt, to: checkedAt });
     }
-    if (now - checkedAt > silence) {
+    if (now - checkedAt > longestSilence(this.fetchSeconds)) {
+      // Of one silence the last look says it all.
       if (this.#missed.at(-1) > checkedAt) this.#missed.pop();
       this.#missed.push(now);
     }
@@ -69,7 +68,7 @@ export class Series {
 
   /** When the source was last known to be well, in Unix seconds; null before the first time. */
   get confirmedAt() {
-    const last = Math.max(this.latest?.at ?? -Infinity, this.#checks.at(-1) ?? -Infinity);
+    const last = Math.max(this.latest?.at ?? -Infinity, this.#rows.at(-1)?.to ?? -Infinity);
     return last === -Infinity ? null : last;
   }
 
@@ -83,7 +82,7 @@ export class Series {
     const times = this.points.map(({ at }) => at);
     return stretches({
       times,
-      checks: this.#checks,
+      rows: this.#rows,
       missed: this.#missed,
       fetchSeconds: this.fetchSeconds,
       lookSeconds: LOOK_SECONDS,
@@ -105,7 +104,7 @@ export class Series {
   /** Evidence about times before the first point is about nothing. */
   #forget() {
     const first = this.points[0]?.at ?? -Infinity;
-    while (this.#checks[0] < first) this.#checks.shift();
+    while (this.#rows[0]?.to < first) this.#rows.shift();
     while (this.#missed[0] < first) this.#missed.shift();
   }
 }
