@@ -157,6 +157,8 @@ async fn the_keyboard_reaches_every_value() {
     open(&browser, &app, "").await;
     card_becomes(page, "btc-usd", "some points", |card| points(card) >= 4).await;
     let history: Value = app.get("/feeds/btc-usd/history?limit=1000").await.json().await.expect("JSON");
+    let kept = history["messages"].as_array().expect("messages").len();
+    card_becomes(page, "btc-usd", "its history", |card| points(card) >= kept as u64).await;
     let message = |n: usize| history["messages"][n]["data"]["price"].as_f64().expect("a price");
     // The page writes numbers as its reader does; as digits they are the same.
     let says = |card: &Value, price: f64| {

@@ -1,5 +1,5 @@
-// One feed's card. What comes in only changes what is known; drawing happens at most once per animation frame, and only
-// while the card is in sight.
+// One feed's card. What comes in only changes what is known; drawing happens at most once per animation frame, and while
+// the card is out of sight only with each look at the feeds: its words can be read without being seen.
 
 import { Chart } from "./chart.js";
 import { ChartCursor } from "./chart-cursor.js";
@@ -74,7 +74,7 @@ export class FeedCard {
     this.series.look(feed.checkedAt === null ? null : Date.parse(feed.checkedAt) / 1000, this.#serverNow());
     // The stream brings every value; where it is refused or blocked, the latest is here.
     if (feed.value) this.series.add({ id: feed.id, ...feed.value });
-    this.redraw();
+    this.redraw(true);
   }
 
   /** Since when the source is unconfirmed, in Unix seconds, or null while it is well. */
@@ -96,8 +96,8 @@ export class FeedCard {
     return `${this.#feed.name}: ${this.#parts.summary.textContent}`;
   }
 
-  redraw() {
-    if (this.#frameRequested || !this.#inSight) return;
+  redraw(evenUnseen = false) {
+    if (this.#frameRequested || !(this.#inSight || evenUnseen)) return;
     this.#frameRequested = true;
     requestAnimationFrame(() => {
       this.#frameRequested = false;

@@ -49,7 +49,8 @@ async function look() {
   }
   looking = false;
   element("lost").hidden = lookFailedSince === null;
-  if (lookFailedSince) element("lost").textContent = `How the feeds are is not known since ${clock.format(lookFailedSince)}: the server does not say.`;
+  if (lookFailedSince) element("lost").textContent = `The server has not said how the feeds are since ${clock.format(lookFailedSince)}.`;
+  tellStates();
 }
 
 /** Ages are told by the server, so that a wrong clock here makes nothing stale. */
@@ -73,10 +74,6 @@ function show(feeds) {
     if (!cards.has(feed.name)) add(feed);
     cards.get(feed.name).card.look(feed);
   }
-  const stale = [...cards.values()].filter(({ card }) => card.staleSince !== null).length;
-  const count = feeds.length === 1 ? "1 feed" : `${feeds.length} feeds`;
-  element("count").textContent = feeds.length === 0 ? "" : stale > 0 ? `${count}, ${stale} stale` : count;
-  tellChanges();
 }
 
 function add(feed) {
@@ -102,14 +99,21 @@ async function load(name, card) {
   }
 }
 
-/** Feeds that become stale or well are news. Values come too often to be read out, but for the chart one is at. */
-function tellChanges() {
+/**
+ * Counts the feeds, and tells the ear which became stale or well. Values come too often to be read out, but for the chart
+ * one is at.
+ */
+function tellStates() {
   const changed = [];
+  let staleCards = 0;
   for (const entry of cards.values()) {
     const stale = entry.card.staleSince !== null;
+    if (stale) staleCards += 1;
     if (entry.stale !== undefined && entry.stale !== stale) changed.push(entry.card.state);
     entry.stale = stale;
   }
+  const count = cards.size === 1 ? "1 feed" : `${cards.size} feeds`;
+  element("count").textContent = cards.size === 0 ? "" : `${count}${staleCards > 0 ? `, ${staleCards} stale` : ""}`;
   if (changed.length > 0) return news.say(changed.join(" "));
   const at = document.activeElement?.closest("[data-feed]")?.dataset.feed;
   if (cards.has(at)) news.say(cards.get(at).card.inWords);
