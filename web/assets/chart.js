@@ -122,7 +122,8 @@ function loneDots(places, stretches) {
   if (apart >= DOTS_FROM_APART) return places.map(() => true);
   const reached = new Set();
   for (const { from, to, kind } of stretches) {
-    if (kind !== "well" || from.at === to.at || !places[from.index] || !places[to.index]) continue;
+    const itself = from.at === to.at && from.index === to.index;
+    if (kind !== "well" || itself || !places[from.index] || !places[to.index]) continue;
     reached.add(from.index).add(to.index);
   }
   return places.map((_, index) => !reached.has(index));

@@ -14,8 +14,9 @@ export function valueRange(values) {
     high = Math.max(high, value);
   }
   if (low > high) return [0, 1];
+  const size = Math.max(Math.abs(high), Math.abs(low));
   // A flat line stands in the middle of something, and a price that hardly moves is not blown up to noise.
-  const least = Math.max(Math.abs(high), Math.abs(low)) * 1e-6 || 1;
+  const least = low === high ? size / 10 || 2 : size * 1e-6;
   const margin = Math.max((high - low) * 0.08, least / 2);
   return [low - margin, high + margin];
 }
