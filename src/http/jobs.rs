@@ -22,7 +22,7 @@ pub(crate) struct JobView {
     pub(crate) state: String,
     pub(crate) kind: String,
     pub(crate) job: String,
-    /// How many updates it carries; `null` when it can not be read.
+    /// How many updates it carries; `null` when it can not be read, and for any other kind than scores.
     pub(crate) updates: Option<usize>,
     pub(crate) attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,12 +109,17 @@ impl From<QueueStats> for StatsView {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
+    kind: Option<String>,
     state: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
 
 impl PageQuery {
+    fn kind(&self) -> Result<JobKind, Problem> {
+        kind(self.kind.as_deref())
+    }
+
     fn state(&self) -> Result<Option<JobState>, Problem> {
         self.state.as_deref().map(str::parse).transpose().map_err(|why: String| invalid("state", why))
     }
@@ -131,19 +136,31 @@ impl PageQuery {
     }
 }
 
-/// `GET /admin/jobs?state=dead&after=<next>&limit=100`: jobs in a state, dead letters if none is said.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatsQuery {
+    kind: Option<String>,
+}
+
+/// Scores, if none is said.
+fn kind(word: Option<&str>) -> Result<JobKind, Problem> {
+    word.map_or(Ok(JobKind::Scores), |word| word.parse().map_err(|why: String| invalid("kind", why)))
+}
+
+/// `GET /admin/jobs?kind=scores&state=dead&after=<next>&limit=100`: jobs in a state, dead letters if none is said.
 pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
     let query: PageQuery = call.query()?;
     let state = query.state()?.unwrap_or(JobState::Dead);
-    let page = app.wiring.inspector.list(state, query.after()?.as_ref(), query.limit()?).await?;
+    let page = app.wiring.inspector.list(query.kind()?, state, query.after()?.as_ref(), query.limit()?).await?;
     Ok(fresh(StatusCode::OK, &JobPageView::from(page)))
 }
 
-/// `GET /admin/jobs/stats`: how full the queue is.
+/// `GET /admin/jobs/stats?kind=scores`: how full the queue is.
 pub(super) async fn stats(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
-    let stats = app.wiring.queue.stats(JobKind::Scores).await?;
+    let query: StatsQuery = call.query()?;
+    let stats = app.wiring.queue.stats(kind(query.kind.as_deref())?).await?;
     Ok(fresh(StatusCode::OK, &StatsView::from(stats)))
 }
 
@@ -166,7 +183,8 @@ pub(super) async fn decide_one(app: &App, call: &Call<'_>, verdict: Verdict) -> 
     Ok(fresh(status(verdict), &DecidedView { ids, next: None }))
 }
 
-/// `POST /admin/jobs/retry?state=dead` and `DELETE /admin/jobs?state=dead`: decides about a page of dead letters.
+/// `POST /admin/jobs/retry?state=dead` and `DELETE /admin/jobs?state=dead`: decides about a page of dead letters of a
+/// kind.
 pub(super) async fn decide_page(app: &App, call: &Call<'_>, verdict: Verdict) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
     let query: PageQuery = call.query()?;
@@ -174,8 +192,8 @@ pub(super) async fn decide_page(app: &App, call: &Call<'_>, verdict: Verdict) ->
     if query.state()? != Some(JobState::Dead) {
         return Err(invalid("state", "write ?state=dead to decide about all dead letters"));
     }
-    let (after, limit) = (query.after()?, query.limit()?);
-    let (ids, next) = dead_letters::decide_page(&*app.wiring.inspector, verdict, after.as_ref(), limit).await?;
+    let (kind, after, limit) = (query.kind()?, query.after()?, query.limit()?);
+    let (ids, next) = dead_letters::decide_page(&*app.wiring.inspector, verdict, kind, after.as_ref(), limit).await?;
     Ok(fresh(status(verdict), &DecidedView { ids, next: next.map(|next| next.to_string()) }))
 }
 

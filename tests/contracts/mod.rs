@@ -6,6 +6,7 @@
 //! alive and the port, and one line in each suite.
 
 mod adapters;
+mod job_kinds;
 mod jobs;
 mod leases;
 mod ledger;
@@ -16,6 +17,7 @@ mod rebuilding;
 mod replies;
 mod roster;
 mod topics;
+mod unique_jobs;
 
 use std::future::Future;
 

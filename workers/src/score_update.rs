@@ -14,7 +14,7 @@ use apalis_core::task::task_id::TaskId;
 use futures_util::FutureExt;
 use scorewire_core::domain::{JobId, ScoreUpdate};
 use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{DeadLetter, PortError, Queue, Replies};
+use scorewire_core::ports::{DeadLetter, JobKind, PortError, Queue, Replies};
 use scorewire_core::queue::{JobPayload, PayloadError, RawPayload};
 use scorewire_core::settings::Settings;
 
@@ -85,11 +85,12 @@ impl ScoreUpdates {
         match JobPayload::decode(&payload.0) {
             Ok(payload) => self.apply(job, attempt, payload.updates).await,
             Err(error @ PayloadError::Newer(_)) => {
-                self.queue.delay(job, NEWER_WAIT).await?;
+                self.queue.delay(JobKind::Scores, job, NEWER_WAIT).await?;
                 Err(error.into())
             }
             Err(error) => {
                 let letter = DeadLetter {
+                    kind: JobKind::Scores,
                     id: job.to_string(),
                     job: job.clone(),
                     payload: payload.0.clone(),
@@ -116,7 +117,7 @@ impl ScoreUpdates {
             let wait = self.policy.wait(attempt, rand::random());
             tracing::warn!(%job, attempt, ?wait, refused = refused.len(), "a job will be tried again");
             self.metrics.retries.inc();
-            self.queue.delay(job, wait).await?;
+            self.queue.delay(JobKind::Scores, job, wait).await?;
             return Err(refused.into_values().next().unwrap_or_default().into());
         }
         self.bury(&letters(job, attempt, &updates, &refused)).await?;
@@ -139,6 +140,7 @@ fn letters(job: &JobId, attempts: u32, updates: &[ScoreUpdate], refused: &Refuse
         .iter()
         .filter_map(|update| {
             Some(DeadLetter {
+                kind: JobKind::Scores,
                 id: update.id.to_string(),
                 job: job.clone(),
                 // Plain structs of strings and numbers always serialise.

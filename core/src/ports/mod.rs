@@ -12,6 +12,7 @@ mod rate_limits;
 mod replies;
 mod source;
 mod topics;
+mod unique_jobs;
 
 pub use clock::{Clock, SystemClock};
 pub use error::{FailureKind, PortError};
@@ -26,3 +27,4 @@ pub use rate_limits::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
 pub use replies::{Replies, Waiter};
 pub use source::{Source, SourceAnswer, SourceReply, SourceRequest, Validators};
 pub use topics::{Announcement, Topics};
+pub use unique_jobs::{Enqueued, NewJob, SLOT_AHEAD_US, UniqueJobs};

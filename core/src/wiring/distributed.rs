@@ -69,6 +69,7 @@ pub(super) async fn open(
         ledger: Arc::clone(&ledger) as _,
         roster: Arc::clone(&ledger) as _,
         queue: Arc::clone(&queue) as _,
+        unique_jobs: Arc::clone(&queue) as _,
         inspector: Arc::clone(&queue) as _,
         boards: Arc::new(BoardReader::shared(Arc::clone(&rankings), topics.as_ref())),
         rankings,

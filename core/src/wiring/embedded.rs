@@ -37,6 +37,7 @@ pub(super) async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<W
         ledger: Arc::clone(&ledger) as _,
         roster: Arc::clone(&ledger) as _,
         queue: Arc::clone(&queue) as _,
+        unique_jobs: Arc::clone(&queue) as _,
         inspector: Arc::clone(&queue) as _,
         boards: Arc::new(BoardReader::direct(Arc::clone(&rankings))),
         rankings,

@@ -12,7 +12,7 @@ use crate::domain::RingLimits;
 use crate::metrics::Metrics;
 use crate::ports::{
     Clock, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock,
-    Topics,
+    Topics, UniqueJobs,
 };
 use crate::queue::JobSource;
 use crate::settings::Settings;
@@ -30,6 +30,8 @@ pub struct Wiring {
     pub roster: Arc<dyn Roster>,
     /// The durable queue.
     pub queue: Arc<dyn Queue>,
+    /// Jobs of which one at a time is enough.
+    pub unique_jobs: Arc<dyn UniqueJobs>,
     /// A person's view of the queue.
     pub inspector: Arc<dyn JobInspector>,
     /// Who leads.
