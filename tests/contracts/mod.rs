@@ -15,6 +15,7 @@ mod rankings;
 mod rate_limits;
 mod rebuilding;
 mod replies;
+mod request_log;
 mod roster;
 mod topics;
 mod unique_jobs;

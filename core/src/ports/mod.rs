@@ -10,6 +10,7 @@ mod queue;
 mod rankings;
 mod rate_limits;
 mod replies;
+mod request_log;
 mod source;
 mod topics;
 mod unique_jobs;
@@ -25,6 +26,7 @@ pub use queue::{
 pub use rankings::{BoardRow, BoardSnapshot, Building, Drift, Rankings, Rebuild};
 pub use rate_limits::{BucketKey, Buckets, RateLimit, RateLimits, Taken};
 pub use replies::{Replies, Waiter};
+pub use request_log::{RequestLog, RequestPage, SourceRequestRecord};
 pub use source::{Source, SourceAnswer, SourceReply, SourceRequest, Validators};
 pub use topics::{Announcement, Topics};
 pub use unique_jobs::{Enqueued, NewJob, SLOT_AHEAD_US, UniqueJobs};

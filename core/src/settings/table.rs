@@ -149,6 +149,8 @@ settings! {
     retry_max: Span = "5m", "SCOREWIRE_RETRY_MAX";
     /// How long the ledger remembers an update and its key deduplicates (24 hours at least)
     retention: Span = "30days", "SCOREWIRE_RETENTION";
+    /// How long requests to sources are kept in the log
+    source_log_retention: Span = "7days", "SCOREWIRE_SOURCE_LOG_RETENTION";
     /// Rows of `snapshot` and `top` messages, and of GET /scores without a limit
     top_rows: usize = "10", "SCOREWIRE_TOP_ROWS";
     /// Messages of a topic kept for replay

@@ -36,6 +36,7 @@ pub(super) async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<W
     Ok(Wiring {
         ledger: Arc::clone(&ledger) as _,
         roster: Arc::clone(&ledger) as _,
+        request_log: Arc::clone(&ledger) as _,
         queue: Arc::clone(&queue) as _,
         unique_jobs: Arc::clone(&queue) as _,
         inspector: Arc::clone(&queue) as _,

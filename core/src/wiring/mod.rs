@@ -11,8 +11,8 @@ use crate::data_dir::DataDirError;
 use crate::domain::RingLimits;
 use crate::metrics::Metrics;
 use crate::ports::{
-    Clock, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock,
-    Topics, UniqueJobs,
+    Clock, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, RequestLog, Roster,
+    SystemClock, Topics, UniqueJobs,
 };
 use crate::queue::JobSource;
 use crate::settings::Settings;
@@ -28,6 +28,8 @@ pub struct Wiring {
     pub ledger: Arc<dyn Ledger>,
     /// The users.
     pub roster: Arc<dyn Roster>,
+    /// What was asked of sources.
+    pub request_log: Arc<dyn RequestLog>,
     /// The durable queue.
     pub queue: Arc<dyn Queue>,
     /// Jobs of which one at a time is enough.

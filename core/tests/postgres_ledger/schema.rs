@@ -48,7 +48,7 @@ async fn another_schema_than_this_versions_is_refused() {
     assert!(matches!(fixture.ledger.check_schema().await, Err(SchemaError::Unfinished(1))));
     fixture.run("UPDATE scorewire_migrations SET success = true, checksum = 'other'").await;
     assert!(matches!(fixture.ledger.check_schema().await, Err(SchemaError::Differs(1))));
-    fixture.run("UPDATE scorewire_migrations SET version = 9").await;
+    fixture.run("UPDATE scorewire_migrations SET version = 9 WHERE version = 1").await;
     let error = fixture.ledger.check_schema().await.expect_err("a newer version's");
     assert!(matches!(error, SchemaError::Newer(9)), "{error}");
     assert!(matches!(PostgresLedger::migrate(&fixture.url).await, Err(SchemaError::Newer(9))));
