@@ -151,7 +151,7 @@ async fn requests_of_a_feed_are_listed_alone(books: &dyn Books) {
 async fn a_page_begins_anywhere(books: &dyn Books) {
     record(books, &[request(1, "a"), request(3, "a")]).await;
     assert_eq!(page(books, None, Some(&request(2, "a").id), 10).await.requests, [request(1, "a")]);
-    for (before_all, garbage) in [(true, ""), (true, "\0"), (true, "' OR 1=1 --"), (false, "z"), (false, "李")] {
+    for (before_all, garbage) in [(true, ""), (true, "' OR 1=1 --"), (false, "z"), (false, "\0"), (false, "李")] {
         let read = page(books, None, Some(garbage), 10).await.requests.len();
         assert_eq!(read, if before_all { 0 } else { 2 }, "{garbage:?}");
     }
