@@ -9,8 +9,8 @@ use scorewire_core::acceptance::Acceptor;
 use scorewire_core::data_dir;
 use scorewire_core::domain::BoardId;
 use scorewire_core::queue_watch;
-use scorewire_core::settings::Settings;
 use scorewire_core::settings::units::Role;
+use scorewire_core::settings::{Feed, Settings};
 use scorewire_core::wiring::Wiring;
 use scorewire_workers::{Workers, reconcile};
 use tokio::net::TcpListener;
@@ -70,11 +70,11 @@ impl Server {
     ///
     /// # Errors
     /// In words that say what to change.
-    pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+    pub async fn start(settings: Settings, feeds: Vec<Feed>) -> anyhow::Result<Self> {
         scorewire_core::tls::install_provider();
         // Looked at first: it is soon said, and nothing is held yet.
         let tls = Tls::from_settings(&settings)?;
-        let wiring = Wiring::open(&settings).await?;
+        let wiring = Wiring::open(&settings, feeds).await?;
         let (tokens, new_secret) = tokens(&settings)?;
         if let Err(error) = reconcile::rebuild_lost(&wiring, &BoardId::main()).await {
             // Workers try again; until then the board answers that it is unavailable.

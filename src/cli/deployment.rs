@@ -20,7 +20,7 @@ pub(super) enum Deployment {
 
 impl Deployment {
     pub(super) async fn reach(settings: &Settings) -> anyhow::Result<Self> {
-        match Wiring::open(settings).await {
+        match Wiring::open(settings, Vec::new()).await {
             Ok(wiring) => Ok(Self::Open(wiring)),
             Err(locked @ WiringError::DataDir(DataDirError::Locked { .. })) => {
                 let url = DataDir::announced(&settings.data_dir).ok_or(locked)?;

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use scorewire_core::doctor;
 use scorewire_core::settings::units::Role;
-use scorewire_core::settings::{Overrides, Settings, SettingsFile};
+use scorewire_core::settings::{Feed, Overrides, Settings, SettingsFile};
 use scorewire_workers::log;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,12 +30,14 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(args: ServeArgs) -> anyhow::Result<()> {
-    let settings = Settings::resolve(args.overrides, &SettingsFile::named_or_default(args.config.as_deref())?)?;
+    let file = SettingsFile::named_or_default(args.config.as_deref())?;
+    let settings = Settings::resolve(args.overrides, &file)?;
+    let feeds = Feed::all(&settings, &file, &|name| std::env::var(name).ok())?;
     log::start(&settings)?;
     // Taken before anything is opened: a signal during start ends the start.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let server = tokio::select! {
-        server = Server::start(settings.clone()) => server?,
+        server = Server::start(settings.clone(), feeds) => server?,
         _ = interrupt.recv() => return Ok(()),
         _ = terminate.recv() => return Ok(()),
     };

@@ -266,7 +266,7 @@ async fn a_short_secret_refuses_to_start() {
             ..Overrides::default()
         };
         let settings = Settings::resolve(overrides, &SettingsFile::default()).expect("valid settings");
-        let Err(error) = Server::start(settings).await else { panic!("started with {short:?}") };
+        let Err(error) = Server::start(settings, Vec::new()).await else { panic!("started with {short:?}") };
         let said = error.to_string();
         assert!(said.contains("JWT_SECRET") && said.contains("32") && !said.contains(short), "{said}");
     }

@@ -1,6 +1,6 @@
 //! A server in this process, on a free port and empty storage, and a client that knows its API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -8,7 +8,8 @@ use scorewire::http::auth::Scope;
 use scorewire::server::{self, Server};
 use scorewire_core::domain::{BoardId, Event, NewMessage, TopicName};
 use scorewire_core::ports::JobKind;
-use scorewire_core::settings::{Overrides, Settings, SettingsFile};
+use scorewire_core::settings::units::Maybe;
+use scorewire_core::settings::{Feed, Overrides, Settings, SettingsFile};
 use serde_json::{Value, json};
 
 use super::deployment::{Deployment, Storage};
@@ -39,16 +40,25 @@ impl TestApp {
 
     /// A server on the data another one left.
     pub(crate) async fn on(storage: Storage, change: impl FnOnce(&mut Overrides)) -> Self {
+        Self::with_feeds(storage, "", change).await
+    }
+
+    /// A server with feeds, given as tables of a settings file.
+    pub(crate) async fn with_feeds(storage: Storage, feeds: &str, change: impl FnOnce(&mut Overrides)) -> Self {
         let mut overrides = Overrides {
             listen: Some("127.0.0.1:0".parse().expect("an address")),
             rate_limit_subject: Some("off".parse().expect("a rate")),
             rate_limit_ip: Some("off".parse().expect("a rate")),
             rate_limit_streams: Some("off".parse().expect("a rate")),
+            // The test's own binary can not run filters.
+            transform_program: Some(Maybe(Some(env!("CARGO_BIN_EXE_scorewire").into()))),
             ..storage.overrides()
         };
         change(&mut overrides);
-        let settings = Settings::resolve(overrides, &SettingsFile::default()).expect("valid settings");
-        let server = Server::start(settings.clone()).await.expect("the server starts");
+        let file = SettingsFile::parse(feeds, Path::new("scorewire.toml")).expect("a settings file");
+        let settings = Settings::resolve(overrides, &file).expect("valid settings");
+        let configured = Feed::all(&settings, &file, &|_| None).expect("feeds");
+        let server = Server::start(settings.clone(), configured).await.expect("the server starts");
         let url = format!("http://{}", server.address);
         Self { server, settings, url, http: reqwest::Client::new(), storage }
     }

@@ -7,7 +7,8 @@ use anyhow::Context;
 use clap::Parser;
 use scorewire_core::doctor;
 use scorewire_core::settings::units::Role;
-use scorewire_core::settings::{Overrides, Settings, SettingsFile};
+use scorewire_core::settings::{Feed, Overrides, Settings, SettingsFile};
+use scorewire_core::transform;
 use scorewire_core::wiring::Wiring;
 use scorewire_workers::{Workers, log};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,10 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // Before anything is read: the process that runs the filters of feeds has no business with settings or secrets.
+    if transform::is_task(std::env::args_os()) {
+        return transform::run_task().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
     // A missing `.env` is the usual case; a broken one is worth a word.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
@@ -45,15 +50,18 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     let file = SettingsFile::named_or_default(arguments.config.as_deref())?;
     let mut settings = Settings::resolve(arguments.overrides, &file)?;
     settings.role = Role::Worker;
+    let feeds = Feed::all(&settings, &file, &|name| std::env::var(name).ok())?;
     log::start(&settings)?;
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("could not start tokio")?
-        .block_on(work(settings))
+        .block_on(work(settings, feeds))
 }
 
-async fn work(settings: Settings) -> anyhow::Result<()> {
+async fn work(settings: Settings, feeds: Vec<Feed>) -> anyhow::Result<()> {
+    // Feeds ask their sources over TLS.
+    scorewire_core::tls::install_provider();
     // Taken before anything is opened: a signal during start ends the start.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let stopping = async move {
@@ -64,7 +72,7 @@ async fn work(settings: Settings) -> anyhow::Result<()> {
     };
     tokio::pin!(stopping);
     let wiring = tokio::select! {
-        wiring = Wiring::open(&settings) => wiring?,
+        wiring = Wiring::open(&settings, feeds) => wiring?,
         () = &mut stopping => return Ok(()),
     };
     let shutdown = CancellationToken::new();

@@ -18,8 +18,8 @@ use crate::rankings::RedisRankings;
 use crate::rate_limits::RedisRateLimits;
 use crate::redis::RedisHandle;
 use crate::replies::RedisReplies;
-use crate::settings::Settings;
 use crate::settings::units::Role;
+use crate::settings::{Feed, Settings};
 use crate::topics::RedisTopics;
 
 /// Between two looks for a server that is not there yet.
@@ -35,6 +35,7 @@ pub(super) struct Distributed {
 
 pub(super) async fn open(
     settings: &Settings,
+    feeds: Arc<[Feed]>,
     database: &str,
     redis: &str,
     clock: Arc<dyn Clock>,
@@ -80,6 +81,7 @@ pub(super) async fn open(
         leases: Arc::new(RedisLeases::new(handle)),
         clock,
         metrics,
+        feeds,
         deployment: Deployment::Distributed(Arc::new(Distributed { ledger, queue })),
     })
 }

@@ -15,7 +15,7 @@ use crate::rankings::MemoryRankings;
 use crate::rate_limits::LocalRateLimits;
 use crate::rebuild;
 use crate::replies::MemoryReplies;
-use crate::settings::Settings;
+use crate::settings::{Feed, Settings};
 use crate::topics::MemoryTopics;
 
 /// What only this deployment has.
@@ -25,7 +25,11 @@ pub(super) struct Embedded {
     pub(super) data_dir: DataDir,
 }
 
-pub(super) async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Wiring, WiringError> {
+pub(super) async fn open(
+    settings: &Settings,
+    feeds: Arc<[Feed]>,
+    clock: Arc<dyn Clock>,
+) -> Result<Wiring, WiringError> {
     let data_dir = DataDir::lock(&settings.data_dir)?;
     let ledger = Arc::new(SqliteLedger::open(&data_dir.file("ledger.db"), Arc::clone(&clock)).await?);
     let queue = Arc::new(SqliteQueue::open(&data_dir.file("queue.db"), Arc::clone(&clock)).await?);
@@ -48,6 +52,7 @@ pub(super) async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<W
         leases: Arc::new(SoleProcess),
         clock,
         metrics,
+        feeds,
         deployment: Deployment::Embedded(Arc::new(Embedded { ledger, queue, data_dir })),
     })
 }

@@ -15,7 +15,7 @@ use crate::ports::{
     SystemClock, Topics, UniqueJobs,
 };
 use crate::queue::JobSource;
-use crate::settings::Settings;
+use crate::settings::{Feed, Settings};
 use distributed::Distributed;
 use embedded::Embedded;
 pub use refusal::WiringError;
@@ -52,6 +52,8 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// The configured feeds, in their order.
+    pub feeds: Arc<[Feed]>,
     deployment: Deployment,
 }
 
@@ -63,16 +65,18 @@ enum Deployment {
 }
 
 impl Wiring {
-    /// Opens what the settings name; embedded, rebuilds what is kept in memory. Distributed, waits for Redis and the
+    /// Opens what the settings name, for these feeds; embedded, rebuilds what is kept in memory. Distributed, waits for Redis and the
     /// database as long as the settings say. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// [`WiringError`] says what to change.
-    pub async fn open(settings: &Settings) -> Result<Self, WiringError> {
+    pub async fn open(settings: &Settings, feeds: Vec<Feed>) -> Result<Self, WiringError> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         match choose(settings)? {
-            Chosen::Embedded => embedded::open(settings, clock).await,
-            Chosen::Distributed { database, redis } => distributed::open(settings, database, redis, clock).await,
+            Chosen::Embedded => embedded::open(settings, feeds.into(), clock).await,
+            Chosen::Distributed { database, redis } => {
+                distributed::open(settings, feeds.into(), database, redis, clock).await
+            }
         }
     }
 
