@@ -4,6 +4,7 @@ mod checking;
 mod faults;
 mod filters;
 mod redirects;
+mod request_log;
 mod upstreams;
 
 use std::path::Path;
