@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use scorewire_core::domain::{Lost, Position, TopicKind, TopicName};
+use scorewire_core::domain::{Lost, Position, Since, TopicKind, TopicName};
 use scorewire_core::ports::PortError;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -181,7 +181,10 @@ impl Subscription {
                 Newer::Unknown => hub.topics.after(&self.topic, &position, 1).await?.map(|_| position),
                 Newer::Frames(_) | Newer::Nothing => Ok(position),
             },
-            Cursor::Since(second) => hub.topics.since(&self.topic, second).await?,
+            Cursor::Since(second) => {
+                let Since { position, whole } = hub.topics.since(&self.topic, second).await?;
+                if whole { Ok(position) } else { Err(Lost::TooOld) }
+            }
             Cursor::Garbled => return self.lose(hub, "unknown-cursor".to_owned()).await,
         };
         match named {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
-use scorewire_core::domain::{BoardId, Micros, RingLimits};
+use scorewire_core::domain::{BoardId, Micros};
 use scorewire_core::leases::{RedisLeases, SoleProcess};
 use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
 use scorewire_core::ports::{Clock, JobInspector, Queue, Rebuild, SystemClock, Topics};
@@ -27,7 +27,7 @@ use super::ledger::Books;
 use super::queue::WorkedQueue;
 use super::rankings::{Boards, TOP_ROWS};
 use super::replies::PLACES;
-use super::topics::KEPT_MESSAGES;
+use super::topics::keeping;
 use super::{rate_limits, replies};
 use crate::postgres_server::PrivatePostgres;
 use crate::redis_server::PrivateRedis;
@@ -119,16 +119,12 @@ impl WorkedQueue for SqliteWorkedQueue {
     }
 }
 
-fn ring_limits() -> RingLimits {
-    RingLimits { messages: KEPT_MESSAGES, age_us: 3_600_000_000 }
-}
-
 pub(super) async fn memory_topics() -> ((), Arc<dyn Topics>) {
-    ((), Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default()))))
+    ((), Arc::new(MemoryTopics::new(keeping(), Arc::new(JumpyClock::default()))))
 }
 
 pub(super) async fn memory_rankings() -> ((), Arc<Boards>) {
-    let topics = Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default())));
+    let topics = Arc::new(MemoryTopics::new(keeping(), Arc::new(JumpyClock::default())));
     let rankings = Arc::new(MemoryRankings::new(Arc::clone(&topics), TOP_ROWS));
     ((), Arc::new(Boards { rankings, topics }))
 }
@@ -144,12 +140,12 @@ async fn redis() -> (Arc<PrivateRedis>, RedisHandle) {
 
 pub(super) async fn redis_topics() -> (Arc<PrivateRedis>, Arc<dyn Topics>) {
     let (server, handle) = redis().await;
-    (server, Arc::new(RedisTopics::start(handle, ring_limits()).await.expect("topics")))
+    (server, Arc::new(RedisTopics::start(handle, keeping()).await.expect("topics")))
 }
 
 pub(super) async fn redis_rankings() -> (Arc<PrivateRedis>, Arc<Boards>) {
     let (server, handle) = redis().await;
-    let topics = Arc::new(RedisTopics::start(handle, ring_limits()).await.expect("topics"));
+    let topics = Arc::new(RedisTopics::start(handle, keeping()).await.expect("topics"));
     let rankings = Arc::new(RedisRankings::new(Arc::clone(&topics), TOP_ROWS));
     // A board on Redis is built before its first use, so that an empty cache is never taken for an empty board.
     for board in ["main", "other"] {

@@ -1,6 +1,7 @@
 //! Topics in this process's memory: for the embedded deployment, where one process is everything.
 //!
-//! A restart begins a new epoch, so cursors of an earlier life are answered by a reset instead of a gap.
+//! A restart begins a new epoch, so cursors of an earlier life are answered by a reset instead of a gap. What shall
+//! survive it is stored by somebody else and restored before the first use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::random_epoch;
-use crate::domain::{Lost, Message, NewMessage, Position, Ring, RingLimits, TopicName};
+use crate::domain::{Keeping, Lost, Message, NewMessage, Position, Ring, Since, Stored, TopicName};
 use crate::ports::{Announcement, Clock, PortError, Topics};
 
 /// Announcements a slow listener may lag behind before it has to read the topic instead.
@@ -18,7 +19,7 @@ const ANNOUNCEMENTS: usize = 1_024;
 /// Rings in memory.
 pub struct MemoryTopics {
     rings: Mutex<HashMap<TopicName, Ring>>,
-    limits: RingLimits,
+    keeping: Arc<Keeping>,
     clock: Arc<dyn Clock>,
     announcements: broadcast::Sender<Announcement>,
 }
@@ -26,9 +27,9 @@ pub struct MemoryTopics {
 impl MemoryTopics {
     /// No topics yet; each begins with its first use.
     #[must_use]
-    pub fn new(limits: RingLimits, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(keeping: impl Into<Arc<Keeping>>, clock: Arc<dyn Clock>) -> Self {
         let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
-        Self { rings: Mutex::default(), limits, clock, announcements }
+        Self { rings: Mutex::default(), keeping: keeping.into(), clock, announcements }
     }
 
     /// Appends and announces under one lock, so that announcements stand in the topic's order.
@@ -54,6 +55,13 @@ impl MemoryTopics {
         let _ = self.announcements.send(Announcement { topic: topic.clone(), epoch, messages: [].into() });
     }
 
+    /// Goes on where a topic ended before a restart, in a new life. What is held of it is forgotten: call it before the
+    /// topic is used.
+    pub fn restore(&self, topic: &TopicName, stored: Stored) {
+        let ring = Ring::restored(random_epoch(), self.keeping.of(topic).limits, stored);
+        self.lock().insert(topic.clone(), ring);
+    }
+
     /// The place after the newest message.
     pub(crate) fn position_now(&self, topic: &TopicName) -> Position {
         self.ring(&mut self.lock(), topic).position()
@@ -65,7 +73,9 @@ impl MemoryTopics {
     }
 
     fn ring<'a>(&self, rings: &'a mut HashMap<TopicName, Ring>, topic: &TopicName) -> &'a mut Ring {
-        rings.entry(topic.clone()).or_insert_with(|| Ring::new(random_epoch(), self.limits, self.clock.now()))
+        rings
+            .entry(topic.clone())
+            .or_insert_with(|| Ring::new(random_epoch(), self.keeping.of(topic).limits, self.clock.now()))
     }
 }
 
@@ -88,7 +98,7 @@ impl Topics for MemoryTopics {
         Ok(ring.after(position, limit))
     }
 
-    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Result<Position, Lost>, PortError> {
+    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Since, PortError> {
         let now = self.clock.now();
         let mut rings = self.lock();
         let ring = self.ring(&mut rings, topic);

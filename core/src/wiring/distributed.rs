@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Deployment, Wiring, WiringError, ring_limits};
+use super::{Deployment, Wiring, WiringError, keeping};
 use crate::board_reader::BoardReader;
 use crate::leases::RedisLeases;
 use crate::ledger::{PostgresLedger, PostgresOptions, SchemaError};
@@ -49,11 +49,12 @@ pub(super) async fn open(
     let ledger = Arc::new(PostgresLedger::connect(database, options, Arc::clone(&clock))?);
     let handle = there(deadline, is_away, || RedisHandle::connect(redis, &settings.redis_prefix)).await?;
     there(deadline, may_come, || ledger.check_schema()).await?;
-    let limits = ring_limits(settings);
+    let keeping = keeping(settings, &feeds);
     let topics = match settings.role {
-        Role::Worker => Arc::new(RedisTopics::unheard(handle.clone(), limits)),
+        Role::Worker => Arc::new(RedisTopics::unheard(handle.clone(), Arc::clone(&keeping))),
         Role::All | Role::Api => {
-            Arc::new(there(deadline, is_away, || RedisTopics::start(handle.clone(), limits)).await?)
+            let start = || RedisTopics::start(handle.clone(), Arc::clone(&keeping));
+            Arc::new(there(deadline, is_away, start).await?)
         }
     };
     let orphan_after = settings.orphan_after.0;
@@ -80,6 +81,7 @@ pub(super) async fn open(
         clock,
         metrics,
         feeds,
+        keeping,
         deployment: Deployment::Distributed(Arc::new(Distributed { ledger, queue })),
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Deployment, Wiring, WiringError, ring_limits};
+use super::{Deployment, Wiring, WiringError, keeping};
 use crate::board_reader::BoardReader;
 use crate::data_dir::DataDir;
 use crate::domain::BoardId;
@@ -33,7 +33,8 @@ pub(super) async fn open(
     let data_dir = DataDir::lock(&settings.data_dir)?;
     let ledger = Arc::new(SqliteLedger::open(&data_dir.file("ledger.db"), Arc::clone(&clock)).await?);
     let queue = Arc::new(SqliteQueue::open(&data_dir.file("queue.db"), Arc::clone(&clock)).await?);
-    let topics = Arc::new(MemoryTopics::new(ring_limits(settings), Arc::clone(&clock)));
+    let keeping = keeping(settings, &feeds);
+    let topics = Arc::new(MemoryTopics::new(Arc::clone(&keeping), Arc::clone(&clock)));
     let rankings: Arc<dyn Rankings> = Arc::new(MemoryRankings::new(Arc::clone(&topics), settings.top_rows));
     rebuild::fill(ledger.as_ref(), rankings.as_ref(), &BoardId::main()).await?;
     let metrics: Arc<Metrics> = Arc::default();
@@ -51,6 +52,7 @@ pub(super) async fn open(
         clock,
         metrics,
         feeds,
+        keeping,
         deployment: Deployment::Embedded(Arc::new(Embedded { ledger, queue, data_dir })),
     })
 }

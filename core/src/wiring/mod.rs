@@ -5,10 +5,11 @@ mod embedded;
 mod refusal;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::board_reader::BoardReader;
 use crate::data_dir::DataDirError;
-use crate::domain::RingLimits;
+use crate::domain::{Keeping, RingLimits, TopicName};
 use crate::metrics::Metrics;
 use crate::ports::{
     Clock, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock,
@@ -50,6 +51,8 @@ pub struct Wiring {
     pub metrics: Arc<Metrics>,
     /// The configured feeds, in their order.
     pub feeds: Arc<[Feed]>,
+    /// How much is kept of which topic.
+    pub keeping: Arc<Keeping>,
     deployment: Deployment,
 }
 
@@ -117,9 +120,13 @@ impl Wiring {
     }
 }
 
-fn ring_limits(settings: &Settings) -> RingLimits {
-    RingLimits {
-        messages: settings.topic_messages,
-        age_us: i64::try_from(settings.topic_age.0.as_micros()).unwrap_or(i64::MAX),
-    }
+/// A feed is kept as its own table says, all else as the settings say of topics.
+fn keeping(settings: &Settings, feeds: &[Feed]) -> Arc<Keeping> {
+    let limits =
+        |messages, age: Duration| RingLimits { messages, age_us: i64::try_from(age.as_micros()).unwrap_or(i64::MAX) };
+    let most = Keeping::alike(limits(settings.topic_messages, settings.topic_age.0));
+    let of_feed = |keeping: Keeping, feed: &Feed| {
+        keeping.with(TopicName::of_feed(&feed.name), limits(feed.keep_messages, feed.keep))
+    };
+    Arc::new(feeds.iter().fold(most, of_feed))
 }
