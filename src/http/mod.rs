@@ -9,6 +9,7 @@ mod body;
 mod client_ip;
 mod conditional;
 mod cors;
+mod feed_streams;
 mod jobs;
 mod limit;
 mod operations;
@@ -250,6 +251,8 @@ async fn dispatch(
         Action::StreamScores => streams::board(app, call).await,
         Action::StreamTopic => streams::topic(app, call).await,
         Action::StreamTopics => streams::several(app, call).await,
+        Action::StreamFeed => feed_streams::named(app, call).await,
+        Action::StreamDefaultFeed => feed_streams::default(app, call).await,
         Action::OpenSocket => streams::socket(app, call).await,
         Action::ListViewers => viewers::list(app, call),
         Action::UpdateScore => {

@@ -36,6 +36,8 @@ kinds! {
     NotFound = "not-found", NOT_FOUND, "Not found";
     /// There is no topic of this name.
     UnknownTopic = "unknown-topic", NOT_FOUND, "Unknown topic";
+    /// There is no feed of this name: `GET /feeds` lists those that are configured.
+    UnknownFeed = "unknown-feed", NOT_FOUND, "Unknown feed";
     /// The path is a WebSocket's, and the request asks for none.
     UpgradeRequired = "upgrade-required", UPGRADE_REQUIRED, "A WebSocket client is needed";
     /// The path exists, but not with this method; `Allow` lists those it has.

@@ -13,6 +13,8 @@ pub(crate) enum Action {
     StreamScores,
     StreamTopic,
     StreamTopics,
+    StreamFeed,
+    StreamDefaultFeed,
     OpenSocket,
     ListViewers,
     UpdateScore,
@@ -68,13 +70,15 @@ const fn probe(pattern: &'static str, action: Action) -> Route {
 }
 
 /// Every route. Tokens are checked by the handlers: what they permit depends on the body.
-pub(crate) const ROUTES: [Route; 28] = [
+pub(crate) const ROUTES: [Route; 30] = [
     route("GET", "/scores", Action::ListScores),
     route("POST", "/scores/update", Action::UpdateScore),
     stream("/scores/stream", Action::StreamScores),
     route("GET", "/scores/updates/{id}", Action::FindUpdate),
     stream("/topics/stream", Action::StreamTopics),
     stream("/topics/{topic}/stream", Action::StreamTopic),
+    stream("/feeds/{name}/stream", Action::StreamFeed),
+    stream("/stream", Action::StreamDefaultFeed),
     stream("/ws", Action::OpenSocket),
     route("POST", "/stream-tokens", Action::CreateStreamToken),
     route("POST", "/users", Action::CreateUser),

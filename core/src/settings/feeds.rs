@@ -207,7 +207,13 @@ impl Feed {
             let feed = table.feed(variable).map_err(|(key, reason)| wrong(key, format!("feed {name}: {reason}")))?;
             feeds.push(feed);
         }
-        Ok(feeds)
+        match &settings.default_feed.0 {
+            Some(name) if feeds.iter().all(|feed| feed.name != *name) => Err(SettingsError::Value {
+                key: "default_feed".to_owned(),
+                reason: format!("there is no feed {name}: write [[feeds]] with this name, or name another"),
+            }),
+            _ => Ok(feeds),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::file::{SettingsError, SettingsFile};
 use super::origin::OriginPattern;
 use super::units::{Bytes, Failing, List, LogFormat, Maybe, Rate, Role, Secret, Span, StreamAccess};
+use crate::domain::FeedName;
 
 /// A setting as its documentation shows it.
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +180,8 @@ settings! {
     stream_token_life: Span = "5m", "SCOREWIRE_STREAM_TOKEN_LIFE";
     /// Silence after which a viewer gets a comment line
     heartbeat: Span = "15s", "SCOREWIRE_HEARTBEAT";
+    /// Feed of GET /stream; empty: the first
+    default_feed: Maybe<FeedName> = "", "SCOREWIRE_DEFAULT_FEED";
     /// Source of the feed `match`: an http or https URL; alone it makes this feed
     source_url: Maybe<Secret> = "", "SOURCE_URL";
     /// From one fetch of the feed `match` to the next; empty: its fetch_every
