@@ -292,6 +292,7 @@ impl Subscription {
         let snapshot = latest.as_ref().map(|frame| Arc::clone(&frame.message.data));
         if let Some(rhythm) = &mut self.rhythm {
             rhythm.keep(latest);
+            rhythm.pass(Instant::now());
         }
         Ok((position, snapshot))
     }

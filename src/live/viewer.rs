@@ -64,7 +64,7 @@ impl Viewer {
     }
 
     /// Whether there is such a topic.
-    pub(crate) fn may_find(&self, topic: &TopicName) -> bool {
+    pub(crate) fn knows(&self, topic: &TopicName) -> bool {
         self.hub.has(topic)
     }
 

@@ -257,7 +257,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     fn subscribe(&mut self, follow: Follow) -> Option<Bytes> {
-        let refused = if !self.viewer.may_find(&follow.topic) {
+        let refused = if !self.viewer.knows(&follow.topic) {
             Some(("unknown-topic", TopicError::Unknown.to_string()))
         } else if !(self.may)(&follow.topic) {
             Some(("forbidden", format!("this needs a token with the scope stream:{}", follow.topic)))

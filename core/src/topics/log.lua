@@ -53,7 +53,7 @@ local function survive(held)
 end
 
 -- Reads the topic. A log that is gone, or a server that was restarted and may have lost its last writes, ends the
--- old life: the same offset would otherwise name two different messages.
+-- old life: the same offset would otherwise name two different messages. What survives a restart keeps its messages.
 local function open()
   local time = redis.call('TIME')
   local held = redis.call('HMGET', KEYS[1], 'epoch', 'top', 'latest', 'forgotten', 'run')

@@ -122,3 +122,32 @@ impl Topics for MemoryTopics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Event, Micros, RingLimits};
+    use crate::ports::SystemClock;
+
+    #[tokio::test]
+    async fn a_restored_topic_goes_on_in_a_new_life() {
+        let limits = RingLimits { messages: 2, age_us: i64::MAX };
+        let message = |offset| Message { offset, at: Micros(9_000_000), event: Event::Value, data: "{}".into() };
+        let stored = Stored { messages: vec![message(6), message(7)], top: 7, forgotten_until: Micros(8_000_000) };
+        let topic = TopicName::parse("feed:btc-usd").expect("a topic");
+        let mut epochs = Vec::new();
+        for _ in 0..2 {
+            let topics = MemoryTopics::new(limits, Arc::new(SystemClock));
+            topics.restore(&topic, stored.clone());
+            let place = topics.position(&topic).await.expect("available");
+            let Since { position, whole } = topics.since(&topic, 9).await.expect("available");
+            assert_eq!((place.offset, position.offset, whole), (7, 5, true));
+            let new = NewMessage { event: Event::Value, data: "1".into() };
+            assert_eq!(topics.append(&topic, vec![new]).await.expect("appended").offset, 8);
+            let kept = topics.after(&topic, &Position { offset: 6, ..place.clone() }, 9).await.expect("available");
+            assert_eq!(kept.map(|kept| kept.len()), Ok(2), "within its limits as before");
+            epochs.push(place.epoch);
+        }
+        assert_ne!(epochs[0], epochs[1]);
+    }
+}
