@@ -13,7 +13,7 @@ help: ## List the targets
 run: ## Build and start the server with ten sample users; nothing else is needed
 	cargo run --release --bin scorewire -- serve --sample $(ARGS)
 
-demo: ## Start the server and play the sample match on its board, again and again
+demo: ## Start the server with two feeds and play the sample match on its board, again and again
 	cargo build --release --bin scorewire
 	./scripts/demo.sh target/release/scorewire
 
@@ -33,7 +33,7 @@ test: ## All tests; installs the Chromium, Redis, PostgreSQL, nginx and docker-c
 	./scripts/install-test-tools.sh
 	cargo test --workspace
 	# --workspace: with the features of the run before, so that nothing is built again.
-	SCOREWIRE_TEST_DEPLOYMENT=distributed cargo test --workspace --test scorewire -- api:: live:: replay:: browser::
+	SCOREWIRE_TEST_DEPLOYMENT=distributed cargo test --workspace --test scorewire -- api:: live:: feeds:: replay:: browser::
 	@if [ -z "$${SCOREWIRE_MATCH_DATA:-}" ]; then \
 		echo "1 skipped: set SCOREWIRE_MATCH_DATA to a StatsBomb event file to replay a recorded match"; \
 	fi

@@ -101,7 +101,8 @@ impl Server {
             Arc::clone(&wiring.metrics),
             move |stats| depth.observe_depth(stats.depth),
         )));
-        let workers = (settings.role != Role::Api).then(|| Workers::start(&wiring, &settings, &workers_stop));
+        let works = settings.role != Role::Api;
+        let workers = works.then(|| Workers::start(&wiring, &settings, &workers_stop)).transpose()?;
         let hub = Hub::start(&wiring, &settings, hub_closing.clone());
         let limits = ConnectionLimits::from_settings(&settings);
         // Viewers leave within the one, requests end within the other.

@@ -8,7 +8,7 @@
 //! - `clients`: other people's client libraries, with `make clients`
 //! - `fleet`: many processes on Redis and PostgreSQL, all of which are killed
 //! - `contracts`: one suite per port, over every adapter
-//! - `browser`: the page in a real browser
+//! - `browser`: the pages in a real browser
 //! - `doctor`: unsafe servers and files, and what the command says of them
 //! - `replay`: a recorded match through the `replay` command
 //! - `house_rules`: what a compiler can not check

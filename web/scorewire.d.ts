@@ -18,7 +18,7 @@ export interface StateDetail {
 }
 
 export interface Message<Data = unknown> {
-  /** `snapshot`, `top`, `update`, … */
+  /** `snapshot`, `top`, `update`, of a feed `value`, … */
   event: string;
   /** `<epoch>:<offset>`; conflated messages but the last of a batch have none. */
   id?: string;

@@ -1,6 +1,6 @@
 //! All dead letters at once, page by page: newest first, so that those which die again meanwhile are left alone.
 
-use crate::ports::{JobCursor, JobInspector, JobState, PortError};
+use crate::ports::{JobCursor, JobInspector, JobKind, JobState, PortError};
 
 /// What becomes of dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,17 +11,18 @@ pub enum Verdict {
     Discard,
 }
 
-/// Decides about a page of dead letters. Returns the ids of those that were dead, and where the next page begins.
+/// Decides about a page of dead letters of a kind. Returns the ids of those that were dead, and where the next page begins.
 ///
 /// # Errors
 /// When the queue can not be reached; asking again goes on with what is left.
 pub async fn decide_page(
     inspector: &dyn JobInspector,
     verdict: Verdict,
+    kind: JobKind,
     after: Option<&JobCursor>,
     limit: usize,
 ) -> Result<(Vec<String>, Option<JobCursor>), PortError> {
-    let page = inspector.list(JobState::Dead, after, limit).await?;
+    let page = inspector.list(kind, JobState::Dead, after, limit).await?;
     let ids: Vec<String> = page.jobs.into_iter().map(|letter| letter.id).collect();
     Ok((decide(inspector, verdict, &ids).await?, page.next))
 }

@@ -3,22 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::domain::{FeedValue, FetchFailure, FetchFault, Micros};
-use crate::ports::{Clock, PortError, Source, SourceAnswer, SourceRequest, SystemClock, Validators};
+use crate::ports::{Clock, Known, PortError, Source, SourceAnswer, SourceRequest, SystemClock, Validators};
 use crate::settings::{Feed, Settings};
 use crate::source::{HttpSource, SourceLimits};
 use crate::transform::Transformer;
-
-/// What is remembered of the last good fetch, for the next one. Kept beside the value it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Known {
-    /// Of the feed's definition: what is known to a feed that was changed since is not known any more.
-    definition: String,
-    validators: Validators,
-    dedupe: Option<String>,
-}
 
 /// What a fetch brought.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::feed_metrics::FeedMetrics;
+
 /// Seconds: from a tenth of a millisecond to ten seconds.
 const LATENCY_BUCKETS: [f64; 16] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -130,6 +132,8 @@ pub struct Metrics {
     pub refused: Counter,
     /// Requests that wait for the decision about their update.
     pub waiting: Gauge,
+    /// Of feeds.
+    pub feeds: FeedMetrics,
 }
 
 impl fmt::Debug for Metrics {
@@ -170,6 +174,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             refused: Counter::default(),
             waiting: Gauge::default(),
+            feeds: FeedMetrics::default(),
         };
         metrics.register();
         metrics
@@ -230,6 +235,7 @@ impl Metrics {
         r.register("connections", "Open connections", self.connections.clone());
         r.register("connections_refused", "Connections refused at a limit", self.refused.clone());
         r.register("waiting_requests", "Requests that wait for their update's decision", self.waiting.clone());
+        self.feeds.register(r);
     }
 
     /// Counts messages handed to viewers.

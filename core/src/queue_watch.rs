@@ -37,5 +37,8 @@ async fn sample(queue: &dyn Queue, metrics: &Metrics) -> Result<QueueStats, Port
     metrics.queue_depth.set(i64::try_from(stats.depth).unwrap_or(i64::MAX));
     metrics.queue_oldest.set(stats.oldest.as_secs_f64());
     metrics.dead.set(i64::try_from(stats.dead).unwrap_or(i64::MAX));
+    let fetches = queue.stats(JobKind::Fetch).await?;
+    metrics.feeds.queued.set(i64::try_from(fetches.depth).unwrap_or(i64::MAX));
+    metrics.feeds.dead.set(i64::try_from(fetches.dead).unwrap_or(i64::MAX));
     Ok(stats)
 }

@@ -59,6 +59,11 @@ impl OpenError {
         }
     }
 
+    /// What is there can not be read.
+    pub(crate) fn reading(path: &Path, error: sqlx::Error) -> Self {
+        Self::new(path, error)
+    }
+
     fn migrating(path: &Path, error: MigrateError) -> Self {
         match error {
             MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Self::new(path, error),

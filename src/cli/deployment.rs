@@ -15,13 +15,13 @@ pub(super) enum Deployment {
     /// A server of this machine holds it.
     Running(Api),
     /// It is open here.
-    Open(Wiring),
+    Open(Box<Wiring>),
 }
 
 impl Deployment {
     pub(super) async fn reach(settings: &Settings) -> anyhow::Result<Self> {
         match Wiring::open(settings, Vec::new()).await {
-            Ok(wiring) => Ok(Self::Open(wiring)),
+            Ok(wiring) => Ok(Self::Open(Box::new(wiring))),
             Err(locked @ WiringError::DataDir(DataDirError::Locked { .. })) => {
                 let url = DataDir::announced(&settings.data_dir).ok_or(locked)?;
                 let token = token::of_local_server(settings)?

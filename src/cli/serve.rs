@@ -86,6 +86,9 @@ fn introduce(server: &Server, settings: &Settings) -> anyhow::Result<()> {
     println!("\nOpen {url}/ in a browser, or try:\n");
     println!("  curl {url}/scores");
     println!("  curl -N {url}/scores/stream");
+    if let Some(feed) = server.wiring.feeds.first() {
+        println!("  curl -N {url}/feeds/{}/stream        # every feed: {url}/feeds", feed.name);
+    }
     println!(
         "  curl -X POST {url}/scores/update -H \"Authorization: Bearer {token}\" -H \"Content-Type: application/json\" -d '{{\"userId\":1,\"increment\":10}}'\n"
     );

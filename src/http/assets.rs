@@ -21,13 +21,30 @@ macro_rules! asset {
 const PAGE: Asset =
     Asset { name: "index.html", media_type: "text/html; charset=utf-8", bytes: include_bytes!("../../web/index.html") };
 
-const ASSETS: [Asset; 6] = [
+const FEEDS_PAGE: Asset =
+    Asset { name: "feeds.html", media_type: "text/html; charset=utf-8", bytes: include_bytes!("../../web/feeds.html") };
+
+const ASSETS: [Asset; 20] = [
     asset!("announcer.js", "text/javascript; charset=utf-8"),
     asset!("app.js", "text/javascript; charset=utf-8"),
     asset!("board.css", "text/css; charset=utf-8"),
+    asset!("chart-cursor.js", "text/javascript; charset=utf-8"),
+    asset!("chart.js", "text/javascript; charset=utf-8"),
+    asset!("connection.js", "text/javascript; charset=utf-8"),
+    asset!("copying.js", "text/javascript; charset=utf-8"),
+    asset!("feed-card.js", "text/javascript; charset=utf-8"),
+    asset!("feeds.css", "text/css; charset=utf-8"),
+    asset!("feeds.js", "text/javascript; charset=utf-8"),
+    asset!("format.js", "text/javascript; charset=utf-8"),
+    asset!("gaps.js", "text/javascript; charset=utf-8"),
     asset!("icon.svg", "image/svg+xml"),
     asset!("leaderboard.js", "text/javascript; charset=utf-8"),
+    asset!("number-paths.js", "text/javascript; charset=utf-8"),
+    asset!("page.css", "text/css; charset=utf-8"),
     asset!("rate.js", "text/javascript; charset=utf-8"),
+    asset!("reasons.js", "text/javascript; charset=utf-8"),
+    asset!("scales.js", "text/javascript; charset=utf-8"),
+    asset!("series.js", "text/javascript; charset=utf-8"),
 ];
 
 /// The client for pages of this and of other sites; its address is part of the interface.
@@ -53,6 +70,11 @@ pub(super) fn page(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(serve(&PAGE, call))
 }
 
+/// `GET /feeds` for who wants a page ([`wants_html`](super::accept::wants_html)): the feeds and their charts.
+pub(super) fn feeds_page(call: &Call<'_>) -> Response {
+    serve(&FEEDS_PAGE, call)
+}
+
 /// `GET /scorewire.js`: the client as an ES module.
 pub(super) fn client(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(serve(&CLIENT, call))
@@ -63,7 +85,7 @@ pub(super) fn client_types(call: &Call<'_>) -> Result<Response, Problem> {
     Ok(serve(&CLIENT_TYPES, call))
 }
 
-/// `GET /assets/{name}`: what the page loads.
+/// `GET /assets/{name}`: what the pages load.
 pub(super) fn asset(call: &Call<'_>) -> Result<Response, Problem> {
     let asset = ASSETS.iter().find(|asset| asset.name == call.parameter);
     asset.map(|asset| serve(asset, call)).ok_or_else(|| Problem::new(Kind::NotFound, "no asset has this name"))

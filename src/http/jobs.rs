@@ -1,6 +1,6 @@
 //! `/admin/jobs`: a person looks at jobs, and decides about those that were given up on.
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use scorewire_core::dead_letters::{self, Verdict};
 use scorewire_core::ports::{JobCursor, JobKind, JobPage, JobRecord, JobState, QueueStats};
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::auth::Scope;
 use super::problem::{Kind, Problem};
 use super::scores::rfc3339;
-use super::{App, Call, Response, json_response};
+use super::{App, Call, Response, fresh_json};
 
 /// Jobs in one answer, if the request does not say, and at most.
 const PAGE: usize = 100;
@@ -22,7 +22,7 @@ pub(crate) struct JobView {
     pub(crate) state: String,
     pub(crate) kind: String,
     pub(crate) job: String,
-    /// How many updates it carries; `null` when it can not be read.
+    /// How many updates it carries; `null` when it can not be read, and for any other kind than scores.
     pub(crate) updates: Option<usize>,
     pub(crate) attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,12 +109,17 @@ impl From<QueueStats> for StatsView {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PageQuery {
+    kind: Option<String>,
     state: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
 
 impl PageQuery {
+    fn kind(&self) -> Result<JobKind, Problem> {
+        kind(self.kind.as_deref())
+    }
+
     fn state(&self) -> Result<Option<JobState>, Problem> {
         self.state.as_deref().map(str::parse).transpose().map_err(|why: String| invalid("state", why))
     }
@@ -131,20 +136,32 @@ impl PageQuery {
     }
 }
 
-/// `GET /admin/jobs?state=dead&after=<next>&limit=100`: jobs in a state, dead letters if none is said.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StatsQuery {
+    kind: Option<String>,
+}
+
+/// Scores, if none is said.
+fn kind(word: Option<&str>) -> Result<JobKind, Problem> {
+    word.map_or(Ok(JobKind::Scores), |word| word.parse().map_err(|why: String| invalid("kind", why)))
+}
+
+/// `GET /admin/jobs?kind=scores&state=dead&after=<next>&limit=100`: jobs in a state, dead letters if none is said.
 pub(super) async fn list(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
     let query: PageQuery = call.query()?;
     let state = query.state()?.unwrap_or(JobState::Dead);
-    let page = app.wiring.inspector.list(state, query.after()?.as_ref(), query.limit()?).await?;
-    Ok(fresh(StatusCode::OK, &JobPageView::from(page)))
+    let page = app.wiring.inspector.list(query.kind()?, state, query.after()?.as_ref(), query.limit()?).await?;
+    Ok(fresh_json(StatusCode::OK, &JobPageView::from(page)))
 }
 
-/// `GET /admin/jobs/stats`: how full the queue is.
+/// `GET /admin/jobs/stats?kind=scores`: how full the queue is.
 pub(super) async fn stats(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
-    let stats = app.wiring.queue.stats(JobKind::Scores).await?;
-    Ok(fresh(StatusCode::OK, &StatsView::from(stats)))
+    let query: StatsQuery = call.query()?;
+    let stats = app.wiring.queue.stats(kind(query.kind.as_deref())?).await?;
+    Ok(fresh_json(StatusCode::OK, &StatsView::from(stats)))
 }
 
 /// `GET /admin/jobs/{id}`: a dead letter or unfinished job with what it carries.
@@ -152,7 +169,7 @@ pub(super) async fn find(app: &App, call: &Call<'_>) -> Result<Response, Problem
     call.caller()?.must(Scope::Admin)?;
     let unknown = || Problem::new(Kind::NotFound, "no dead letter, unfinished job or update in one has this id");
     let job = app.wiring.inspector.find(call.parameter).await?.ok_or_else(unknown)?;
-    Ok(fresh(StatusCode::OK, &JobView::whole(job)))
+    Ok(fresh_json(StatusCode::OK, &JobView::whole(job)))
 }
 
 /// `POST /admin/jobs/{id}/retry` and `DELETE /admin/jobs/{id}`: decides about a dead letter.
@@ -163,10 +180,11 @@ pub(super) async fn decide_one(app: &App, call: &Call<'_>, verdict: Verdict) -> 
         let detail = "no dead letter has this id: it may have been retried or discarded before";
         return Err(Problem::new(Kind::NotFound, detail));
     }
-    Ok(fresh(status(verdict), &DecidedView { ids, next: None }))
+    Ok(fresh_json(status(verdict), &DecidedView { ids, next: None }))
 }
 
-/// `POST /admin/jobs/retry?state=dead` and `DELETE /admin/jobs?state=dead`: decides about a page of dead letters.
+/// `POST /admin/jobs/retry?state=dead` and `DELETE /admin/jobs?state=dead`: decides about a page of dead letters of a
+/// kind.
 pub(super) async fn decide_page(app: &App, call: &Call<'_>, verdict: Verdict) -> Result<Response, Problem> {
     call.caller()?.must(Scope::Admin)?;
     let query: PageQuery = call.query()?;
@@ -174,9 +192,9 @@ pub(super) async fn decide_page(app: &App, call: &Call<'_>, verdict: Verdict) ->
     if query.state()? != Some(JobState::Dead) {
         return Err(invalid("state", "write ?state=dead to decide about all dead letters"));
     }
-    let (after, limit) = (query.after()?, query.limit()?);
-    let (ids, next) = dead_letters::decide_page(&*app.wiring.inspector, verdict, after.as_ref(), limit).await?;
-    Ok(fresh(status(verdict), &DecidedView { ids, next: next.map(|next| next.to_string()) }))
+    let (kind, after, limit) = (query.kind()?, query.after()?, query.limit()?);
+    let (ids, next) = dead_letters::decide_page(&*app.wiring.inspector, verdict, kind, after.as_ref(), limit).await?;
+    Ok(fresh_json(status(verdict), &DecidedView { ids, next: next.map(|next| next.to_string()) }))
 }
 
 const fn status(verdict: Verdict) -> StatusCode {
@@ -188,11 +206,4 @@ const fn status(verdict: Verdict) -> StatusCode {
 
 fn invalid(parameter: &str, why: impl std::fmt::Display) -> Problem {
     Problem::new(Kind::InvalidRequest, format!("{parameter}: {why}"))
-}
-
-/// An answer that is true only now.
-fn fresh(status: StatusCode, body: &impl Serialize) -> Response {
-    let mut response = json_response(status, body);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

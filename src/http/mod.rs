@@ -2,6 +2,7 @@
 //!
 //! warp carries the request and the response; the route table (`routes`) decides what it is about.
 
+mod accept;
 mod access;
 mod assets;
 pub mod auth;
@@ -9,6 +10,9 @@ mod body;
 mod client_ip;
 mod conditional;
 mod cors;
+mod feed_streams;
+mod feeds;
+mod fetches;
 mod jobs;
 mod limit;
 mod operations;
@@ -250,6 +254,8 @@ async fn dispatch(
         Action::StreamScores => streams::board(app, call).await,
         Action::StreamTopic => streams::topic(app, call).await,
         Action::StreamTopics => streams::several(app, call).await,
+        Action::StreamFeed => feed_streams::named(app, call).await,
+        Action::StreamDefaultFeed => feed_streams::default(app, call).await,
         Action::OpenSocket => streams::socket(app, call).await,
         Action::ListViewers => viewers::list(app, call),
         Action::UpdateScore => {
@@ -277,10 +283,16 @@ async fn dispatch(
         Action::DiscardJob => jobs::decide_one(app, call, Verdict::Discard).await,
         Action::DiscardJobs => jobs::decide_page(app, call, Verdict::Discard).await,
         Action::Rebuild => rebuild::rebuild(app, call).await,
+        Action::ListFeeds => feeds::list(app, call).await,
+        Action::FindFeed => feeds::find(app, call).await,
+        Action::FeedHistory => feeds::history(app, call).await,
+        Action::ListRequests => fetches::requests(app, call).await,
+        Action::FetchFeed => fetches::create(app, call).await,
+        Action::FindFetch => fetches::find(app, call).await,
         Action::DescribeProblem => operations::describe_problem(call),
         Action::Live => Ok(operations::live()),
         Action::Ready => Ok(operations::ready(app).await),
-        Action::Metrics => operations::metrics(app),
+        Action::Metrics => operations::metrics(app).await,
     }
 }
 
@@ -314,6 +326,13 @@ fn json_response(status: StatusCode, body: &impl Serialize) -> Response {
     response
 }
 
+/// An answer that is true only now.
+fn fresh_json(status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = json_response(status, body);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
 /// A stream of server-sent events.
 fn event_stream<S, E>(events: S) -> Response
 where
@@ -329,10 +348,16 @@ where
 }
 
 /// Request counters, resolved once per route and class of status.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct RouteCounters {
     routes: [[OnceLock<Counter>; 4]; ROUTES.len()],
     others: [OnceLock<Counter>; 4],
+}
+
+impl Default for RouteCounters {
+    fn default() -> Self {
+        Self { routes: std::array::from_fn(|_| Default::default()), others: Default::default() }
+    }
 }
 
 impl RouteCounters {

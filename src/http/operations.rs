@@ -7,7 +7,7 @@ use scorewire_core::ports::{JobKind, PortError};
 use serde::Serialize;
 
 use super::problem::{Kind, Problem};
-use super::{App, Call, Response, json_response};
+use super::{App, Call, Response, feeds, json_response};
 
 /// Whoever asks for readiness usually gives up after a second, and takes the process out of service.
 const PATIENCE: Duration = Duration::from_millis(800);
@@ -62,7 +62,9 @@ async fn trouble<T>(asked: impl Future<Output = Result<T, PortError>>) -> Option
 }
 
 /// `GET /metrics`: OpenMetrics text.
-pub(super) fn metrics(app: &App) -> Result<Response, Problem> {
+pub(super) async fn metrics(app: &App) -> Result<Response, Problem> {
+    // While feeds can not be looked at, they are shown as they last were.
+    let _ = tokio::time::timeout(PATIENCE, feeds::observe(app)).await;
     let text = app.wiring.metrics.encode().map_err(|e| Problem::new(Kind::Internal, e.to_string()))?;
     let mut response = Response::new(text.into());
     response.headers_mut().insert(

@@ -36,6 +36,8 @@ kinds! {
     NotFound = "not-found", NOT_FOUND, "Not found";
     /// There is no topic of this name.
     UnknownTopic = "unknown-topic", NOT_FOUND, "Unknown topic";
+    /// There is no feed of this name: `GET /feeds` lists those that are configured.
+    UnknownFeed = "unknown-feed", NOT_FOUND, "Unknown feed";
     /// The path is a WebSocket's, and the request asks for none.
     UpgradeRequired = "upgrade-required", UPGRADE_REQUIRED, "A WebSocket client is needed";
     /// The path exists, but not with this method; `Allow` lists those it has.
@@ -66,6 +68,8 @@ kinds! {
     RateLimited = "rate-limited", TOO_MANY_REQUESTS, "Too many requests";
     /// The queue is full; `Retry-After` says when to try again. Nothing was queued.
     QueueFull = "queue-full", SERVICE_UNAVAILABLE, "The queue is full";
+    /// The source failed, or wishes to be left alone; `Retry-After` says when it is asked again.
+    SourceResting = "source-resting", SERVICE_UNAVAILABLE, "The source is left alone for a while";
     /// What the server needs is away; `Retry-After` says when to try again.
     Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Temporarily unavailable";
     /// A fault of the server; its log has the request's id.

@@ -17,13 +17,15 @@ pub enum Scope {
     AnyScores,
     /// Create and list users.
     Users,
+    /// Have feeds fetched.
+    Feeds,
     /// Everything.
     Admin,
 }
 
 impl Scope {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::OwnScores, Self::AnyScores, Self::Users, Self::Admin];
+    pub const ALL: [Self; 5] = [Self::OwnScores, Self::AnyScores, Self::Users, Self::Feeds, Self::Admin];
 
     /// The scope's word in the `scope` claim.
     #[must_use]
@@ -32,6 +34,7 @@ impl Scope {
             Self::OwnScores => "scores:write",
             Self::AnyScores => "scores:write:any",
             Self::Users => "users:write",
+            Self::Feeds => "feeds:write",
             Self::Admin => "admin",
         }
     }

@@ -21,16 +21,16 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The query parameters of a stream.
 #[derive(Debug, Default)]
-struct StreamQuery {
+pub(super) struct StreamQuery {
     topics: Vec<String>,
     last_event_id: Option<String>,
     since: Option<i64>,
-    every: Option<Duration>,
+    pub(super) every: Option<Duration>,
     conflate: bool,
 }
 
 impl StreamQuery {
-    fn parse(call: &Call<'_>, several: bool) -> Result<Self, Problem> {
+    pub(super) fn parse(call: &Call<'_>, several: bool) -> Result<Self, Problem> {
         let invalid = |why: String| Problem::new(Kind::InvalidRequest, format!("query parameters: {why}"));
         let mut query = Self { conflate: true, ..Self::default() };
         for (name, value) in call.query::<Vec<(String, String)>>()? {
@@ -67,12 +67,17 @@ impl StreamQuery {
     }
 
     fn follow(&self, topic: TopicName, cursor: Cursor) -> Follow {
-        Follow { topic, cursor, every: self.every, conflate: self.conflate }
+        Follow { topic, cursor, every: self.every, conflate: self.conflate, pace: None }
+    }
+
+    /// One topic from where the client wants to begin.
+    pub(super) fn single(&self, call: &Call<'_>, topic: TopicName) -> Follow {
+        self.follow(topic, Cursor::named(self.named(call), self.since))
     }
 }
 
 /// What a client wishes to follow, and in which form.
-type Wish = (Vec<Follow>, Form);
+pub(super) type Wish = (Vec<Follow>, Form);
 
 /// `GET /scores/stream`: the board as server-sent events.
 pub(super) async fn board(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
@@ -82,21 +87,21 @@ pub(super) async fn board(app: &App, call: &Call<'_>) -> Result<Response, Proble
 /// `GET /topics/{topic}/stream`: any topic as server-sent events.
 pub(super) async fn topic(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
     let name = percent_decode_str(call.parameter).decode_utf8_lossy();
-    events(app, call, named_topic(&name).and_then(|topic| single(call, topic))).await
+    events(app, call, named_topic(app, &name).and_then(|topic| single(call, topic))).await
 }
 
 /// `GET /topics/stream?topic=…&topic=…`: several topics as server-sent events.
 pub(super) async fn several(app: &App, call: &Call<'_>) -> Result<Response, Problem> {
-    events(app, call, all(call, app.settings.max_topics_per_viewer)).await
+    events(app, call, all(app, call)).await
 }
 
 fn single(call: &Call<'_>, topic: TopicName) -> Result<Wish, Problem> {
     let query = StreamQuery::parse(call, false)?;
-    let cursor = Cursor::named(query.named(call), query.since);
-    Ok((vec![query.follow(topic, cursor)], Form::Single))
+    Ok((vec![query.single(call, topic)], Form::Single))
 }
 
-fn all(call: &Call<'_>, most: usize) -> Result<Wish, Problem> {
+fn all(app: &App, call: &Call<'_>) -> Result<Wish, Problem> {
+    let most = app.settings.max_topics_per_viewer;
     let query = StreamQuery::parse(call, true)?;
     if query.topics.is_empty() || query.topics.len() > most {
         let detail = format!("name 1 to {most} topics: ?topic=scores&topic=match:1");
@@ -105,7 +110,7 @@ fn all(call: &Call<'_>, most: usize) -> Result<Wish, Problem> {
     let places = query.named(call).map(places);
     let mut follows: Vec<Follow> = Vec::new();
     for name in &query.topics {
-        let topic = named_topic(name)?;
+        let topic = named_topic(app, name)?;
         let cursor = match &places {
             // Of a topic that had not begun there is no place.
             Some(places) => match places.iter().find(|(of, _)| *of == topic.as_str()) {
@@ -127,8 +132,10 @@ fn places(id: &str) -> Vec<(&str, &str)> {
     id.split(',').filter_map(|part| part.split_once('@')).collect()
 }
 
-fn named_topic(name: &str) -> Result<TopicName, Problem> {
-    TopicName::parse(name).map_err(|error| match error {
+fn named_topic(app: &App, name: &str) -> Result<TopicName, Problem> {
+    let found =
+        TopicName::parse(name).and_then(|topic| app.hub.has(&topic).then_some(topic).ok_or(TopicError::Unknown));
+    found.map_err(|error| match error {
         TopicError::Malformed => Problem::new(Kind::InvalidRequest, format!("topic: {error}")),
         TopicError::Unknown => Problem::new(Kind::UnknownTopic, error.to_string()),
     })
@@ -153,7 +160,7 @@ async fn may_open(app: &App, call: &Call<'_>) -> Result<(), (&'static str, Durat
 }
 
 /// The limit comes first: what is wrong with a request is looked at no more often than it allows.
-async fn events(app: &App, call: &Call<'_>, wish: Result<Wish, Problem>) -> Result<Response, Problem> {
+pub(super) async fn events(app: &App, call: &Call<'_>, wish: Result<Wish, Problem>) -> Result<Response, Problem> {
     let turned_away = |why, wait| {
         app.wiring.metrics.closed(Transport::Sse, Close::TryLater.code());
         Ok(shed(why, wait))

@@ -18,6 +18,7 @@ pub(crate) struct Frame {
     key: OnceLock<Key>,
     sse: OnceLock<Bytes>,
     placeless_sse: OnceLock<Bytes>,
+    value: OnceLock<Bytes>,
     envelope: OnceLock<Bytes>,
     placeless_envelope: OnceLock<Bytes>,
 }
@@ -33,6 +34,7 @@ impl Frame {
             key: OnceLock::new(),
             sse: OnceLock::new(),
             placeless_sse: OnceLock::new(),
+            value: OnceLock::new(),
             envelope: OnceLock::new(),
             placeless_envelope: OnceLock::new(),
         }
@@ -59,6 +61,11 @@ impl Frame {
         } else {
             self.placeless_sse.get_or_init(|| sse::event(event.name(), None, data))
         }
+    }
+
+    /// As an event of a feed's own stream, which has no name.
+    pub(super) fn value(&self) -> &Bytes {
+        self.value.get_or_init(|| sse::value(&self.position(), &self.message.data))
     }
 
     /// As a message that names its topic.
@@ -107,6 +114,7 @@ mod tests {
     fn a_frame_is_encoded_once_for_each_form() {
         let frame = frame(3, "top", "[]");
         assert_eq!(frame.sse(true), "event: top\nid: e1:3\ndata: []\n\n");
+        assert_eq!(frame.value(), "id: e1:3\ndata: []\n\n");
         assert_eq!(frame.sse(false), "event: top\ndata: []\n\n");
         assert_eq!(frame.envelope(true), r#"{"type":"message","topic":"scores","id":"e1:3","event":"top","data":[]}"#);
         assert_eq!(frame.envelope(false), r#"{"type":"message","topic":"scores","event":"top","data":[]}"#);

@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 
 use scorewire_core::board_reader::BoardReader;
-use scorewire_core::domain::{Position, TopicName};
+use scorewire_core::domain::{Keeping, Message, Position, TopicKind, TopicName};
+use scorewire_core::feed_shelf::{FeedShelf, Shown};
 use scorewire_core::metrics::{Metrics, Transport};
-use scorewire_core::ports::{Announcement, Clock, PortError, Topics};
-use scorewire_core::settings::Settings;
+use scorewire_core::ports::{Announcement, Clock, PortError, StoredFeed, Topics};
+use scorewire_core::settings::{Feed, Settings};
 use scorewire_core::wiring::Wiring;
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -42,7 +43,9 @@ pub(crate) struct Hub {
     pub(super) closing: CancellationToken,
     boards: Arc<BoardReader>,
     registry: Arc<Registry>,
-    topic_messages: usize,
+    keeping: Arc<Keeping>,
+    feeds: Arc<[Feed]>,
+    shelf: Arc<FeedShelf>,
     tails: Mutex<HashMap<TopicName, Arc<Tail>>>,
 }
 
@@ -60,7 +63,9 @@ impl Hub {
             closing,
             boards: Arc::clone(&wiring.boards),
             registry: Arc::new(Registry::new(limits, Arc::clone(&wiring.metrics))),
-            topic_messages: settings.topic_messages,
+            keeping: Arc::clone(&wiring.keeping),
+            feeds: Arc::clone(&wiring.feeds),
+            shelf: Arc::clone(&wiring.feed_shelf),
             tails: Mutex::default(),
         });
         let announcements = hub.topics.announcements();
@@ -87,8 +92,26 @@ impl Hub {
         Ok((snapshot.position, Some(snapshot.top)))
     }
 
+    /// Whether there is such a topic: every name but those of feeds that are not configured.
+    pub(crate) fn has(&self, topic: &TopicName) -> bool {
+        topic.feed().is_none_or(|name| self.feeds.iter().any(|feed| feed.name == name))
+    }
+
+    /// Where a topic is now, and its newest message as far as that is still known. What the tail has was read for many.
+    pub(super) async fn latest(&self, tail: &Tail) -> Result<(Position, Option<Arc<Frame>>), Arc<PortError>> {
+        if let Some(frame) = tail.latest() {
+            return Ok((frame.position(), Some(frame)));
+        }
+        let Some(feed) = tail.topic().feed() else { return Ok((self.topics.position(tail.topic()).await?, None)) };
+        let Shown { stored: StoredFeed { position, latest, .. }, .. } = self.shelf.read(&feed).await?;
+        // Of an earlier life of the topic, it is at the place before the first all the same.
+        let latest = latest.map(|latest| Arc::new(Message { offset: position.offset, ..(*latest).clone() }));
+        let frame = latest.map(|latest| tail.hold(&position.epoch, &latest));
+        Ok((position, frame))
+    }
+
     pub(super) fn tail(&self, topic: &TopicName) -> Arc<Tail> {
-        let new = || Arc::new(Tail::new(topic.clone(), self.topic_messages));
+        let new = || Arc::new(Tail::new(topic.clone(), self.keeping.of(topic).limits.messages));
         Arc::clone(self.tails().entry(topic.clone()).or_insert_with(new))
     }
 
@@ -98,6 +121,11 @@ impl Hub {
             self.metrics.publish_to_viewer.observe(now.seconds_since(frame.message.at));
         }
         self.metrics.delivered(transport, frames.len() as u64);
+    }
+
+    /// Repeats are messages that were handed over, but say nothing about how long news takes.
+    pub(super) fn count_repeated(&self, transport: Transport) {
+        self.metrics.delivered(transport, 1);
     }
 
     pub(super) fn count_begun(&self, began: &Began) {
@@ -146,11 +174,11 @@ impl Hub {
         Some(Announcement { topic: topic.clone(), epoch: newest.epoch, messages: messages.into() })
     }
 
-    /// Forgets topics that nobody here follows any more; boards are few and stay.
+    /// Forgets topics that nobody here follows any more; boards and feeds are few and stay.
     fn forget_deserted(&self) {
         let mut tails = self.tails();
         tails.retain(|topic, tail| {
-            let stays = topic.board().is_some() || Arc::strong_count(tail) > 1;
+            let stays = topic.kind() == TopicKind::State || Arc::strong_count(tail) > 1;
             if !stays {
                 self.topics.forget(topic);
             }

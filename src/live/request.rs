@@ -69,7 +69,7 @@ impl Request {
                 let every = every.as_deref().map(parse_every).transpose();
                 let every = every.map_err(|message| invalid(message, Some(topic.to_string())))?;
                 let cursor = Cursor::named(last_event_id.as_deref(), since);
-                Ok(Self::Subscribe(Follow { topic, cursor, every, conflate: conflate.unwrap_or(true) }))
+                Ok(Self::Subscribe(Follow { topic, cursor, every, conflate: conflate.unwrap_or(true), pace: None }))
             }
         }
     }
@@ -106,7 +106,7 @@ mod tests {
     fn requests_are_read() {
         let plain = r#"{"type":"subscribe","topic":"scores"}"#;
         let topic = TopicName::parse("scores").expect("known");
-        let follow = Follow { topic: topic.clone(), cursor: Cursor::Now, every: None, conflate: true };
+        let follow = Follow { topic: topic.clone(), cursor: Cursor::Now, every: None, conflate: true, pace: None };
         assert_eq!(Request::parse(plain), Ok(Request::Subscribe(follow.clone())));
         let full =
             r#"{"type":"subscribe","topic":"scores","since":5,"last_event_id":"e:7","every":"500ms","conflate":false}"#;

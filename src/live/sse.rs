@@ -24,6 +24,8 @@ pub(crate) enum Form {
     Single,
     /// It has several: each event's data names its topic, ids are places in all of them.
     Several,
+    /// It has one, a feed: events have no name, so that `onmessage` of a browser gets them; ids are places in the topic.
+    Feed,
 }
 
 /// One event; without an id the client keeps the one it has.
@@ -33,6 +35,12 @@ pub(super) fn event(name: &str, id: Option<&Position>, data: &str) -> Bytes {
         Some(id) => format!("event: {name}\nid: {id}\ndata: {data}\n\n").into(),
         None => format!("event: {name}\ndata: {data}\n\n").into(),
     }
+}
+
+/// A message of a feed on its own stream.
+pub(super) fn value(id: &Position, data: &str) -> Bytes {
+    debug_assert!(!data.contains(['\n', '\r']), "data is one line");
+    format!("id: {id}\ndata: {data}\n\n").into()
 }
 
 /// Clients of an ended stream come back after so long, spread at random so that they do not come all at once.
@@ -67,6 +75,7 @@ pub(crate) fn stream(viewer: Viewer, form: Form) -> impl Stream<Item = Result<By
         let bytes = match form {
             Form::Single => single(&step),
             Form::Several => several(&step, &viewer),
+            Form::Feed => feed(&step),
         };
         let over = matches!(step, Step::End(_));
         Some((Ok(bytes), (!over).then_some(viewer)))
@@ -87,15 +96,43 @@ fn single(step: &Step) -> Bytes {
             if text.is_empty() { Bytes::from_static(HEARTBEAT) } else { text.freeze() }
         }
         Step::Batch { frames, conflated } => match &frames[..] {
-            [only] => only.sse(true).clone(),
             [skipped @ .., last] => {
-                let parts = || skipped.iter().map(|frame| frame.sse(!conflated)).chain([last.sse(true)]);
-                let mut joined = BytesMut::with_capacity(parts().map(Bytes::len).sum());
-                parts().for_each(|part| joined.extend_from_slice(part));
-                joined.freeze()
+                joined(|| skipped.iter().map(|frame| frame.sse(!conflated)).chain([last.sse(true)]))
             }
             [] => Bytes::from_static(HEARTBEAT),
         },
+        Step::Repeat(frame) => frame.sse(true).clone(),
+        Step::Heartbeat => Bytes::from_static(HEARTBEAT),
+        Step::End(close) => last_words(*close),
+    }
+}
+
+/// Parts in one piece; one part is not copied.
+fn joined<'a, I: Iterator<Item = &'a Bytes>>(parts: impl Fn() -> I) -> Bytes {
+    if let (Some(only), None) = (parts().next(), parts().nth(1)) {
+        return only.clone();
+    }
+    let mut joined = BytesMut::with_capacity(parts().map(Bytes::len).sum());
+    parts().for_each(|part| joined.extend_from_slice(part));
+    joined.freeze()
+}
+
+fn feed(step: &Step) -> Bytes {
+    match step {
+        Step::Began { began: Began { position, reset, snapshot, .. }, .. } => {
+            let mut text = BytesMut::new();
+            if let Some(reason) = reset {
+                // In a comment: an event would need a name, and who reads messages only would not see it.
+                text.extend_from_slice(format!(": reset {reason}\n\n").as_bytes());
+            }
+            if let Some(snapshot) = snapshot {
+                text.extend_from_slice(&value(position, snapshot));
+            }
+            if text.is_empty() { Bytes::from_static(HEARTBEAT) } else { text.freeze() }
+        }
+        // A conflated batch of values of one thing is one value, so each has its place.
+        Step::Batch { frames, .. } => joined(|| frames.iter().map(|frame| frame.value())),
+        Step::Repeat(frame) => frame.value().clone(),
         Step::Heartbeat => Bytes::from_static(HEARTBEAT),
         Step::End(close) => last_words(*close),
     }
@@ -121,6 +158,7 @@ fn several(step: &Step, viewer: &Viewer) -> Bytes {
                 text.event(placed.then_some((&frame.topic, frame.offset())), frame.envelope(placed));
             }
         }
+        Step::Repeat(frame) => text.event(Some((&frame.topic, frame.offset())), frame.envelope(true)),
         // A page can not see comments, and has no other way to know that a silent stream is alive.
         Step::Heartbeat => text.event(None, &Told::Heartbeat.json()),
         Step::End(close) => return last_words(*close),
@@ -162,6 +200,12 @@ mod tests {
         let id: Position = "e1:7".parse().expect("valid");
         assert_eq!(event("top", Some(&id), "[]"), "event: top\nid: e1:7\ndata: []\n\n");
         assert_eq!(event("top", None, "[]"), "event: top\ndata: []\n\n");
+    }
+
+    #[test]
+    fn a_message_of_a_feed_has_no_name() {
+        let id: Position = "e1:7".parse().expect("valid");
+        assert_eq!(value(&id, "{}"), "id: e1:7\ndata: {}\n\n");
     }
 
     #[test]

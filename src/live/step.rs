@@ -27,6 +27,8 @@ pub(crate) enum Step {
     /// Messages of one topic, in order. Conflated: the viewer's view is the topic's state only after the last one, so
     /// only that has a place.
     Batch { frames: Vec<Arc<Frame>>, conflated: bool },
+    /// The latest message of a feed once more, on its beat.
+    Repeat(Arc<Frame>),
     /// Nothing happened for a while.
     Heartbeat,
     /// The stream is over.

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use scorewire_core::domain::{Lost, Position, TopicKind, TopicName};
+use scorewire_core::domain::{Lost, Position, Since, TopicKind, TopicName};
 use scorewire_core::ports::PortError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::frame::{Frame, conflate};
 use super::hub::Hub;
+use super::rhythm::{Pace, Rhythm};
 use super::step::{Began, Step};
 use super::tail::{Newer, Tail};
 
@@ -45,6 +46,8 @@ pub(crate) struct Follow {
     pub(crate) every: Option<Duration>,
     /// Values of a state topic that were replaced meanwhile may be skipped.
     pub(crate) conflate: bool,
+    /// On a feed's own stream its pace, which takes the place of `every`.
+    pub(crate) pace: Option<Pace>,
 }
 
 /// How far a subscription has come, for those who watch viewers.
@@ -68,6 +71,8 @@ pub(super) struct Subscription {
     position: Option<Position>,
     every: Option<Duration>,
     conflate: bool,
+    /// On a feed's own stream.
+    rhythm: Option<Rhythm>,
     /// Nothing is looked for before.
     due: Option<Instant>,
     progress: Arc<Progress>,
@@ -83,12 +88,13 @@ impl Subscription {
             position: None,
             every: follow.every,
             conflate,
+            rhythm: follow.pace.map(|pace| Rhythm::new(pace, Instant::now())),
             due: None,
             progress: Arc::new(Progress {
                 tail,
                 offset: AtomicU64::new(0),
                 live: AtomicBool::new(false),
-                lenient: conflate || follow.every.is_some(),
+                lenient: conflate || follow.every.is_some() || matches!(follow.pace, Some(Pace::Beats { .. })),
             }),
         }
     }
@@ -105,9 +111,20 @@ impl Subscription {
         &self.progress
     }
 
-    /// When it may look again, if it has to wait although its topic may have moved on.
-    pub(super) const fn due(&self) -> Option<Instant> {
-        self.due
+    /// Until when it does not look, although its topic may have moved on. Past when it may look already.
+    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        let only_beats = || self.rhythm.as_ref().filter(|rhythm| rhythm.only_beats() && self.is_live());
+        self.due.filter(|due| *due > now).or_else(|| only_beats()?.next())
+    }
+
+    /// When it should look again, whether or not its topic moves on.
+    pub(super) fn wakes(&self, now: Instant) -> Option<Instant> {
+        self.rests_until(now).or_else(|| self.rhythm.as_ref()?.next())
+    }
+
+    /// It has caught up with the topic once.
+    fn is_live(&self) -> bool {
+        self.progress.live.load(Ordering::Relaxed)
     }
 
     /// Returns when the topic moved on since the last look.
@@ -130,8 +147,15 @@ impl Subscription {
         self.changes.mark_unchanged();
         // Apart, as all that is rare: every viewer carries the room of what it waits in most of the time.
         let Some(position) = self.position.clone() else { return Box::pin(self.begin(hub)).await.map(Some) };
+        let now = Instant::now();
+        let beats = self.rhythm.as_ref().is_some_and(|rhythm| rhythm.is_due(now));
+        if self.is_live() && self.rhythm.as_ref().is_some_and(Rhythm::only_beats) {
+            return if beats { Box::pin(self.beat(hub, position)).await } else { Ok(None) };
+        }
         let behind = self.progress.tail.behind(position.offset).messages;
-        let conflated = self.conflate && (self.every.is_some() || behind > hub.conflate_behind);
+        // What a viewer of a feed missed is replayed whole.
+        let may_conflate = self.conflate && (self.rhythm.is_none() || self.is_live());
+        let conflated = may_conflate && (self.every.is_some() || behind > hub.conflate_behind);
         let limit = if conflated { CONFLATED } else { JOINED };
         let mut frames = match self.progress.tail.after(&position, limit) {
             Newer::Frames(frames) => frames,
@@ -148,7 +172,7 @@ impl Subscription {
         if frames.is_empty() {
             self.progress.tail.stands_at(&position);
             self.progress.live.store(true, Ordering::Relaxed);
-            return Ok(None);
+            return if beats { Box::pin(self.beat(hub, position)).await } else { Ok(None) };
         }
         if conflated {
             conflate(&mut frames);
@@ -164,40 +188,113 @@ impl Subscription {
         }
         if let Some(last) = frames.last() {
             self.stand(last.position());
+            if let Some(rhythm) = &mut self.rhythm {
+                rhythm.keep(Some(Arc::clone(last)));
+                rhythm.pass(now);
+            }
         }
         self.due = self.every.map(|every| Instant::now() + every);
         Ok(Some(Step::Batch { frames, conflated }))
     }
 
+    /// What a beat of a feed brings: its latest message, new or once more.
+    async fn beat(&mut self, hub: &Hub, position: Position) -> Result<Option<Step>, Arc<PortError>> {
+        let tail = Arc::clone(&self.progress.tail);
+        let known = self.rhythm.as_ref().and_then(Rhythm::kept).filter(|_| tail.newest().as_ref() == Some(&position));
+        let (place, latest) = match known {
+            Some(latest) => (position.clone(), latest),
+            None => hub.latest(&tail).await?,
+        };
+        let Some(rhythm) = &mut self.rhythm else { return Ok(None) };
+        rhythm.pass(Instant::now());
+        if place == position {
+            rhythm.keep(latest.clone());
+            return Ok(latest.filter(|_| rhythm.repeats()).map(Step::Repeat));
+        }
+        if !rhythm.only_beats() {
+            // The topic moved on just now, which the next look finds.
+            return Ok(None);
+        }
+        if place.epoch != position.epoch {
+            return self.lose(hub, Lost::EpochChanged.to_string()).await.map(Some);
+        }
+        match latest.filter(|frame| frame.offset() > position.offset) {
+            Some(frame) => {
+                rhythm.keep(Some(Arc::clone(&frame)));
+                self.stand(frame.position());
+                Ok(Some(Step::Batch { frames: vec![frame], conflated: true }))
+            }
+            None if place.offset > position.offset => self.lose(hub, Lost::TooOld.to_string()).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Finds the first place.
     async fn begin(&mut self, hub: &Hub) -> Result<Step, Arc<PortError>> {
+        let mut seen_all = false;
         let named = match self.cursor.clone() {
-            Cursor::Now => {
-                let (position, snapshot) = hub.state(&self.topic).await?;
-                self.stand(position.clone());
-                return Ok(self.began(Began { position, recovered: false, reset: None, snapshot }));
-            }
+            Cursor::Now => return self.begin_now(hub, None).await,
             Cursor::After(position) => match self.progress.tail.after(&position, 1) {
-                Newer::Unknown => hub.topics.after(&self.topic, &position, 1).await?.map(|_| position),
-                Newer::Frames(_) | Newer::Nothing => Ok(position),
+                Newer::Unknown => hub.topics.after(&self.topic, &position, 1).await?.map(|messages| {
+                    seen_all = messages.is_empty();
+                    position
+                }),
+                Newer::Frames(_) => Ok(position),
+                Newer::Nothing => {
+                    seen_all = true;
+                    Ok(position)
+                }
             },
-            Cursor::Since(second) => hub.topics.since(&self.topic, second).await?,
+            Cursor::Since(second) => {
+                let Since { position, whole } = hub.topics.since(&self.topic, second).await?;
+                // A feed's own stream replays what there is.
+                if whole || self.rhythm.is_some() { Ok(position) } else { Err(Lost::TooOld) }
+            }
             Cursor::Garbled => return self.lose(hub, "unknown-cursor".to_owned()).await,
         };
-        match named {
-            Ok(position) => {
+        let position = match named {
+            Ok(position) => position,
+            Err(lost) => return self.lose(hub, lost.to_string()).await,
+        };
+        // Who comes back to a feed and missed nothing is sent the latest all the same: something comes on every connect.
+        if seen_all && self.rhythm.is_some() {
+            let (place, snapshot) = self.now(hub).await?;
+            if place == position {
                 self.stand(position.clone());
-                Ok(self.began(Began { position, recovered: true, reset: None, snapshot: None }))
+                return Ok(self.began(Began { position, recovered: true, reset: None, snapshot }));
             }
-            Err(lost) => self.lose(hub, Lost::to_string(&lost)).await,
         }
+        self.stand(position.clone());
+        Ok(self.began(Began { position, recovered: true, reset: None, snapshot: None }))
     }
 
     /// Says that the viewer's place is lost, and begins anew.
     async fn lose(&mut self, hub: &Hub, reason: String) -> Result<Step, Arc<PortError>> {
-        let (position, snapshot) = hub.state(&self.topic).await?;
+        self.begin_now(hub, Some(reason)).await
+    }
+
+    async fn begin_now(&mut self, hub: &Hub, reset: Option<String>) -> Result<Step, Arc<PortError>> {
+        let (position, snapshot) = self.now(hub).await?;
         self.stand(position.clone());
-        Ok(self.began(Began { position, recovered: false, reset: Some(reason), snapshot }))
+        if self.rhythm.is_some() {
+            // There is nothing to replay.
+            self.progress.live.store(true, Ordering::Relaxed);
+        }
+        Ok(self.began(Began { position, recovered: false, reset, snapshot }))
+    }
+
+    /// Where the topic is, and its state there: of a feed its latest message.
+    async fn now(&mut self, hub: &Hub) -> Result<(Position, Option<Arc<str>>), Arc<PortError>> {
+        if self.topic.feed().is_none() {
+            return hub.state(&self.topic).await;
+        }
+        let (position, latest) = hub.latest(&self.progress.tail).await?;
+        let snapshot = latest.as_ref().map(|frame| Arc::clone(&frame.message.data));
+        if let Some(rhythm) = &mut self.rhythm {
+            rhythm.keep(latest);
+            rhythm.pass(Instant::now());
+        }
+        Ok((position, snapshot))
     }
 
     fn began(&self, began: Began) -> Step {

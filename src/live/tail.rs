@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use scorewire_core::domain::{Epoch, Micros, Position, TopicName};
+use scorewire_core::domain::{Epoch, Message, Micros, Position, TopicName};
 use scorewire_core::ports::Announcement;
 use tokio::sync::watch;
 
@@ -109,6 +109,26 @@ impl Tail {
     /// The place after its newest message, if it has any.
     pub(super) fn newest(&self) -> Option<Position> {
         self.frames.read().unwrap_or_else(PoisonError::into_inner).newest()
+    }
+
+    /// Its newest message, if it holds that.
+    pub(super) fn latest(&self) -> Option<Arc<Frame>> {
+        self.frames.read().unwrap_or_else(PoisonError::into_inner).frames.back().cloned()
+    }
+
+    /// The topic's newest message as it was read, held from now on unless more is known: one who asked has asked for all.
+    pub(super) fn hold(&self, epoch: &Epoch, message: &Arc<Message>) -> Arc<Frame> {
+        let mut tail = self.frames.write().unwrap_or_else(PoisonError::into_inner);
+        let place = Position { epoch: epoch.clone(), offset: message.offset };
+        if let Some(held) = tail.frames.back().filter(|held| held.position() == place) {
+            return Arc::clone(held);
+        }
+        let frame = Arc::new(Frame::new(&self.topic, &Arc::new(epoch.clone()), message, 0));
+        if tail.frames.is_empty() && tail.newest().is_none_or(|newest| newest == place) {
+            tail.epoch = Some(Arc::clone(&frame.epoch));
+            tail.frames.push_back(Arc::clone(&frame));
+        }
+        frame
     }
 
     /// Whether what was announced follows what is here without a gap. "Look again" never does.
@@ -238,6 +258,28 @@ mod tests {
         assert_eq!(tail.behind(8), Behind::default());
         assert_eq!(tail.behind(6), Behind { messages: 2, bytes: 4, since: Some(Micros(0)) });
         assert_eq!(tail.behind(1), Behind { messages: 7, bytes: 8, since: Some(Micros(0)) }, "as far as it is held");
+    }
+
+    #[test]
+    fn the_newest_message_is_read_once_for_all() {
+        let message = |offset| Arc::clone(&announce("e1", offset..=offset).messages[0]);
+        let epoch = Epoch::parse("e1").expect("valid");
+        let tail = tail();
+        assert!(tail.latest().is_none());
+        let held = tail.hold(&epoch, &message(7));
+        assert!(Arc::ptr_eq(&held, &tail.hold(&epoch, &message(7))));
+        assert_eq!(after(&tail, "e1:6", 9), Some(vec![7]));
+        tail.extend(&announce("e1", 8..=8));
+        assert_eq!(after(&tail, "e1:6", 9), Some(vec![7, 8]));
+        assert_eq!(tail.hold(&epoch, &message(7)).offset(), 7);
+        assert_eq!(tail.latest().map(|frame| frame.offset()), Some(8), "what was announced is newer");
+        let other = Epoch::parse("e2").expect("valid");
+        assert_eq!(tail.hold(&other, &message(9)).position().to_string(), "e2:9");
+        assert_eq!(tail.latest().map(|frame| frame.offset()), Some(8), "what was announced is believed");
+        let standing = self::tail();
+        standing.stands_at(&"e1:7".parse().expect("valid"));
+        standing.hold(&epoch, &message(7));
+        assert_eq!(after(&standing, "e1:6", 9), Some(vec![7]));
     }
 
     #[test]

@@ -63,6 +63,11 @@ impl Viewer {
         self.subscriptions.iter().any(|s| s.topic() == topic)
     }
 
+    /// Whether there is such a topic.
+    pub(crate) fn knows(&self, topic: &TopicName) -> bool {
+        self.hub.has(topic)
+    }
+
     /// The silence after which it is sent something.
     pub(crate) fn heartbeat(&self) -> Duration {
         self.hub.heartbeat
@@ -98,6 +103,10 @@ impl Viewer {
                 if let Some(last) = frames.last() {
                     tracing::debug!(topic = %last.topic, place = %last.position(), "handed to a viewer");
                 }
+            }
+            Step::Repeat(_) => {
+                entry.deliver(1);
+                self.hub.count_repeated(entry.visitor.transport);
             }
             Step::Began { began, .. } => self.hub.count_begun(began),
             Step::End(close) => self.hub.metrics.closed(entry.visitor.transport, close.code()),
@@ -146,11 +155,11 @@ impl Viewer {
     async fn wait(&mut self) {
         let Self { hub, seat, subscriptions, expires, leaves, sent, .. } = self;
         let now = Instant::now();
-        let dues = subscriptions.iter().filter_map(Subscription::due).filter(|due| *due > now);
+        let wakes = subscriptions.iter().filter_map(|s| s.wakes(now));
         let heartbeat = *sent + hub.heartbeat;
-        let wake = dues.chain(*expires).chain(*leaves).fold(heartbeat, Instant::min);
+        let wake = wakes.chain(*expires).chain(*leaves).fold(heartbeat, Instant::min);
         // One that has to wait anyway need not hear of changes.
-        let listening = subscriptions.iter_mut().filter(|s| s.due().is_none_or(|due| due <= now));
+        let listening = subscriptions.iter_mut().filter(|s| s.rests_until(now).is_none());
         let mut listening: Vec<_> = listening.collect();
         let changed = async {
             match &mut listening[..] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use scorewire_core::domain::TopicName;
+use scorewire_core::domain::{TopicError, TopicName};
 use scorewire_core::settings::Settings;
 use scorewire_core::settings::units::Rate;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -181,6 +181,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
                     self.feed(frame.envelope(placed).clone()).await?;
                 }
             }
+            Step::Repeat(frame) => self.feed(frame.envelope(true).clone()).await?,
             Step::Heartbeat => {
                 if self.unanswered >= UNANSWERED {
                     return Ok(Some(Close::Silent));
@@ -256,7 +257,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     fn subscribe(&mut self, follow: Follow) -> Option<Bytes> {
-        let refused = if !(self.may)(&follow.topic) {
+        let refused = if !self.viewer.knows(&follow.topic) {
+            Some(("unknown-topic", TopicError::Unknown.to_string()))
+        } else if !(self.may)(&follow.topic) {
             Some(("forbidden", format!("this needs a token with the scope stream:{}", follow.topic)))
         } else if self.viewer.topics() >= self.topics && !self.viewer.follows(&follow.topic) {
             Some(("too-many-topics", format!("one connection follows at most {} topics", self.topics)))

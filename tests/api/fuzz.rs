@@ -8,7 +8,7 @@ use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 
 use super::{post, raw_status, ready};
-use crate::support::TestApp;
+use crate::support::{Deployment, Storage, TestApp};
 
 /// Draws values from a strategy, the same ones every time.
 fn draw<T: std::fmt::Debug>(count: usize, strategy: impl Strategy<Value = T>) -> Vec<T> {
@@ -59,6 +59,13 @@ fn any_target() -> impl Strategy<Value = Vec<u8>> {
         "/admin/jobs/",
         "/admin/jobs?after=",
         "/users?after=",
+        "/feeds/",
+        "/feeds/match/history?",
+        "/feeds/match/history?after=",
+        "/feeds/match/stream?",
+        "/feeds/match/requests?after=",
+        "/fetches/",
+        "/stream?since=",
         "/assets/",
         "/problems/",
         "//",
@@ -104,7 +111,8 @@ async fn no_body_is_too_strange() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_path_or_query_is_too_strange() {
-    let app = TestApp::start().await;
+    let feed = "[[feeds]]\nname = \"match\"\nurl = \"http://127.0.0.1:1/\"\nfetch_every = \"1h\"";
+    let app = TestApp::with_feeds(Storage::empty(Deployment::of_this_run()).await, feed, |_| {}).await;
     let token = app.admin();
     let methods = draw(300, prop::sample::select(vec!["GET", "HEAD", "POST", "OPTIONS", "DELETE", "PRI", "CONNECT"]));
     for (method, target) in methods.into_iter().zip(draw(300, any_target())) {

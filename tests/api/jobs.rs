@@ -2,6 +2,8 @@
 
 use reqwest::{Method, Response, StatusCode};
 use scorewire::http::auth::Scope;
+use scorewire_core::domain::JobId;
+use scorewire_core::ports::{DeadLetter, JobKind};
 use serde_json::{Value, json};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 
@@ -123,6 +125,47 @@ async fn a_dead_letter_is_shown_whole_and_applied_when_it_is_retried() {
     assert_eq!(board(&app, "").await[0], (1, 13, 5));
     let again = app.submit(13, 5, Some("k")).await;
     assert_eq!(text(again.headers(), "idempotency-replayed"), "true", "its key still counts");
+    app.finish().await;
+}
+
+/// A fetch job that nobody can read, parked whole; returns its id.
+async fn dead_fetch(app: &TestApp) -> String {
+    let id = JOB.to_owned();
+    let letter = DeadLetter {
+        kind: JobKind::Fetch,
+        job: JobId::new(&id),
+        id: id.clone(),
+        payload: b"{\"v\":1}".to_vec(),
+        reason: "it can not be read".to_owned(),
+        attempts: 1,
+    };
+    app.server.wiring.queue.bury(&[letter]).await.expect("parked");
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_another_kind_are_asked_for_by_name() {
+    let app = TestApp::start().await;
+    let id = dead_fetch(&app).await;
+    for (path, listed) in [("/admin/jobs", 0), ("/admin/jobs?kind=scores", 0), ("/admin/jobs?kind=fetch", 1)] {
+        let page = answer(&app, Method::GET, path, StatusCode::OK).await;
+        assert_eq!(ids(&page, "jobs"), vec![id.clone(); listed], "{path}");
+    }
+    let shown = answer(&app, Method::GET, &format!("/admin/jobs/{id}"), StatusCode::OK).await;
+    assert_eq!(
+        (&shown["kind"], &shown["updates"], &shown["payload"]),
+        (&json!("fetch"), &Value::Null, &json!({"v":1}))
+    );
+    for (path, dead) in [("/admin/jobs/stats", 0), ("/admin/jobs/stats?kind=fetch", 1)] {
+        assert_eq!(answer(&app, Method::GET, path, StatusCode::OK).await["dead"], dead, "{path}");
+    }
+    for path in ["/admin/jobs?kind=other", "/admin/jobs/stats?kind=", "/admin/jobs/stats?state=dead"] {
+        refused(send(&app, Method::GET, path).await, 400, "invalid-request").await;
+    }
+    let path = "/admin/jobs?state=dead&kind=";
+    let none = answer(&app, Method::DELETE, &format!("{path}scores"), StatusCode::OK).await;
+    let one = answer(&app, Method::DELETE, &format!("{path}fetch"), StatusCode::OK).await;
+    assert_eq!((ids(&none, "ids"), ids(&one, "ids")), (vec![], vec![id]));
     app.finish().await;
 }
 

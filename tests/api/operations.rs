@@ -189,6 +189,7 @@ async fn every_problem_explains_itself() {
     let slugs = [
         ("not-found", 404),
         ("unknown-topic", 404),
+        ("unknown-feed", 404),
         ("upgrade-required", 426),
         ("method-not-allowed", 405),
         ("invalid-request", 400),

@@ -1,8 +1,8 @@
-//! `/` and `/assets/…`: the page inside the binary, and nothing else of the machine.
+//! `/`, `/feeds` and `/assets/…`: the pages inside the binary, and nothing else of the machine.
 
 use std::collections::BTreeSet;
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 
 use super::{raw, refused, text};
 use crate::support::TestApp;
@@ -12,10 +12,13 @@ fn named<'a>(content: &'a str, before: &'a str) -> impl Iterator<Item = String> 
     content.split(before).skip(1).filter_map(|rest| rest.split(['"', '\'']).next()).map(str::to_owned)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_page_is_there_and_may_load_nothing_from_elsewhere() {
-    let app = TestApp::start().await;
-    let answer = app.get("/").await;
+/// A page as a browser asks for it.
+async fn page(app: &TestApp, path: &str) -> Response {
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+    app.request(Method::GET, path).header("Accept", BROWSER).send().await.expect("an answer")
+}
+
+async fn is_a_page_and_may_load_nothing_from_elsewhere(answer: Response) {
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(text(answer.headers(), "content-type"), "text/html; charset=utf-8");
     assert_eq!(text(answer.headers(), "x-content-type-options"), "nosniff");
@@ -31,14 +34,50 @@ async fn the_page_is_there_and_may_load_nothing_from_elsewhere() {
     for inline in ["<style", " style=", " onclick=", "javascript:", "<script>", "http://", "https://"] {
         assert!(!page.contains(inline), "{inline} in the page");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pages_are_there_and_may_load_nothing_from_elsewhere() {
+    let app = TestApp::start().await;
+    for path in ["/", "/feeds"] {
+        is_a_page_and_may_load_nothing_from_elsewhere(page(&app, path).await).await;
+    }
     app.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_the_page_names_is_served_as_what_it_is() {
+async fn feeds_are_a_page_for_browsers_and_json_for_everybody_else() {
     let app = TestApp::start().await;
-    let page = app.get("/").await.text().await.expect("text");
-    let mut open: Vec<String> = named(&page, "\"/assets/").collect();
+    let says_that_it_depends = |answer: &Response| {
+        let fields = answer.headers().get_all("vary").iter();
+        fields
+            .flat_map(|field| field.to_str().expect("text").split(','))
+            .any(|name| name.trim().eq_ignore_ascii_case("accept"))
+    };
+    let html = page(&app, "/feeds").await;
+    assert!(says_that_it_depends(&html), "{:?}", html.headers());
+    let tag = text(html.headers(), "etag").to_owned();
+    for accept in ["*/*", "application/json", "text/html;q=0.5, application/json"] {
+        let asked = app.request(Method::GET, "/feeds").header("Accept", accept);
+        // A tag of the page is none of the JSON's.
+        let answer = asked.header("If-None-Match", &tag).send().await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK, "{accept}");
+        assert_eq!(text(answer.headers(), "content-type"), "application/json", "{accept}");
+        assert!(says_that_it_depends(&answer), "{:?}", answer.headers());
+    }
+    app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_the_pages_name_is_served_as_what_it_is() {
+    let app = TestApp::start().await;
+    let mut open = Vec::new();
+    for path in ["/", "/feeds"] {
+        let page = page(&app, path).await.text().await.expect("text");
+        let named: Vec<String> = named(&page, "\"/assets/").collect();
+        assert!(named.iter().any(|name| name.ends_with(".js")), "{path}: {named:?}");
+        open.extend(named);
+    }
     let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {
         if !seen.insert(name.clone()) {

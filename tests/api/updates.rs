@@ -160,7 +160,11 @@ async fn only_its_submitter_and_an_admin_see_an_update() {
         async { request.send().await.expect("an answer") }
     };
     assert_eq!(ask(ann.clone(), path.clone()).await.status(), StatusCode::OK);
-    assert_eq!(ask(app.token("ann", &[]), path.clone()).await.status(), StatusCode::OK, "no scope is needed");
+    assert_eq!(
+        ask(app.token("ann", &[] as &[Scope]), path.clone()).await.status(),
+        StatusCode::OK,
+        "no scope is needed"
+    );
     assert_eq!(ask(app.admin(), path.clone()).await.status(), StatusCode::OK);
     let everything_but_admin = app.token("bob", &[Scope::OwnScores, Scope::AnyScores, Scope::Users]);
     let other = refused(ask(everything_but_admin, path.clone()).await, 404, "not-found").await;

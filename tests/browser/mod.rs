@@ -1,6 +1,7 @@
-//! The page in a real browser: headless Chromium, driven over WebDriver.
+//! The pages in a real browser: headless Chromium, driven over WebDriver.
 
 mod driver;
+mod feeds;
 mod streams;
 
 use std::time::Duration;

@@ -1,7 +1,11 @@
 //! `scorewire jobs`, of a running server and of one that is not running.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use scorewire_core::domain::JobId;
+use scorewire_core::ports::{DeadLetter, JobKind, Queue, SystemClock};
+use scorewire_core::queue::SqliteQueue;
 use scorewire_core::settings::units::Secret;
 use serde_json::{Value, json};
 
@@ -116,6 +120,40 @@ async fn dead_letters_in_the_files_of_a_stopped_server_are_decided_about_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_another_kind_are_asked_for_by_name_running_or_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = dir.path();
+    let queue = SqliteQueue::open(&dir.join("queue.db"), Arc::new(SystemClock)).await.expect("a queue");
+    let letters = ["01J0000000000000000000DEA1", "01J0000000000000000000DEA2"].map(|id| DeadLetter {
+        kind: JobKind::Fetch,
+        id: id.to_owned(),
+        job: JobId::new(id),
+        payload: b"{\"v\":1}".to_vec(),
+        reason: "it can not be read".to_owned(),
+        attempts: 1,
+    });
+    queue.bury(&letters).await.expect("parked");
+    queue.close().await;
+    let listed = async || json(dir, &["list", "--kind", "fetch"]).await["jobs"].as_array().expect("a list").len();
+    let dead = async |kind| json(dir, &["stats", "--kind", kind]).await["dead"].as_u64().expect("a number");
+
+    assert_eq!((listed().await, dead("fetch").await, dead("scores").await), (2, 2, 0));
+    let table = jobs(dir, &["list", "--kind", "fetch"]).await.out;
+    assert!(table.contains(&letters[0].id) && !table.contains("unreadable"), "{table}");
+    assert_eq!(json(dir, &["retry", "--all"]).await["ids"], json!([]));
+    assert_eq!(json(dir, &["retry", &letters[0].id]).await["ids"], json!([letters[0].id]));
+    assert_eq!(json(dir, &["list", "--kind", "fetch", "--state", "queued"]).await["jobs"][0]["kind"], "fetch");
+
+    let server = ServerProcess::start(dir, &["--jwt-secret", SECRET]).await;
+    assert_eq!((listed().await, dead("fetch").await, dead("scores").await), (1, 1, 0));
+    assert_eq!(json(dir, &["discard", "--all", "--yes"]).await["ids"], json!([]));
+    let discarded = json(dir, &["discard", "--all", "--yes", "--kind", "fetch"]).await;
+    assert_eq!(discarded["ids"], json!([letters[1].id]));
+    assert_eq!(dead("fetch").await, 0);
+    server.terminate().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_names_nothing_or_nobody_says_so() {
     let dir = tempfile::tempdir().expect("a directory");
     for (arguments, said) in [
@@ -125,6 +163,7 @@ async fn a_command_that_names_nothing_or_nobody_says_so() {
         (&["discard", "nobody", "--all", "--yes"], "cannot be used with"),
         (&["list", "--state", "finished"], "queued, running, retrying, dead"),
         (&["list", "--after", "nonsense"], "no page ended there"),
+        (&["list", "--kind", "nonsense"], "scores, fetch"),
     ] {
         let refused = jobs(dir.path(), arguments).await;
         assert!(!refused.success && refused.err.contains(said), "{arguments:?}: {refused:?}");

@@ -17,7 +17,7 @@ async fn scopes_may_name_topics() {
 async fn a_word_that_is_no_scope_is_told_which_there_are() {
     let dir = tempfile::tempdir().expect("a directory");
     for (scope, advice) in [
-        ("boss", "choose from: scores:write, scores:write:any, users:write, admin, stream:<topic"),
+        ("boss", "choose from: scores:write, scores:write:any, users:write, feeds:write, admin, stream:<topic"),
         ("stream:", "a topic pattern is"),
         ("stream:a b", "like scores or match:*"),
     ] {

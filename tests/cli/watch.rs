@@ -109,3 +109,18 @@ async fn a_reader_that_has_enough_is_no_failure() {
     assert!(ended.await.expect("no panic"));
     app.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_of_a_feed_are_lines_too() {
+    let feed = "[[feeds]]\nname = \"btc-usd\"\nurl = \"http://127.0.0.1:1/\"\nfetch_every = \"1h\"";
+    let app = TestApp::with_feeds(Storage::empty(Deployment::of_this_run()).await, feed, |_| {}).await;
+    app.publish("btc-usd", json!({ "price": 1.5 })).await;
+    let mut lines = Follower::start(&mut watch(&app.url, &["feed:btc-usd"]));
+    let first = lines.line().await.expect("a line");
+    assert!(first.contains(" feed:btc-usd snapshot #1 {\"price\":1.5} of "), "{first}");
+    app.publish("btc-usd", json!({ "price": 2 })).await;
+    let second = lines.line().await.expect("a line");
+    assert!(second.contains(" feed:btc-usd value #2 {\"price\":2} of "), "{second}");
+    assert!(lines.interrupt().await, "Ctrl-C is no failure");
+    app.finish().await;
+}

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use prometheus_client::metrics::gauge::Gauge;
-use scorewire_core::domain::{BoardId, Micros, RingLimits};
+use scorewire_core::domain::{BoardId, Micros};
 use scorewire_core::leases::{RedisLeases, SoleProcess};
 use scorewire_core::ledger::{PostgresLedger, PostgresOptions, SqliteLedger};
-use scorewire_core::ports::{Clock, JobInspector, Queue, Rebuild, SystemClock, Topics};
+use scorewire_core::ports::{Clock, JobInspector, JobKind, Queue, Rebuild, SystemClock, Topics, UniqueJobs};
 use scorewire_core::queue::redis_streams::backend::StreamsConfig;
 use scorewire_core::queue::{RedisQueue, SqliteQueue};
 use scorewire_core::rankings::{MemoryRankings, RedisRankings};
@@ -27,7 +27,7 @@ use super::ledger::Books;
 use super::queue::WorkedQueue;
 use super::rankings::{Boards, TOP_ROWS};
 use super::replies::PLACES;
-use super::topics::KEPT_MESSAGES;
+use super::topics::keeping;
 use super::{rate_limits, replies};
 use crate::postgres_server::PrivatePostgres;
 use crate::redis_server::PrivateRedis;
@@ -35,7 +35,7 @@ use crate::support::DEADLINE;
 
 /// A wall clock that somebody keeps setting back.
 #[derive(Debug, Default)]
-struct JumpyClock {
+pub(super) struct JumpyClock {
     reads: AtomicI64,
 }
 
@@ -78,6 +78,7 @@ impl Books for PostgresLedger {
 /// The queue with a hand on its file, to finish jobs as apalis would.
 struct SqliteWorkedQueue {
     queue: SqliteQueue,
+    path: PathBuf,
     file: SqlitePool,
 }
 
@@ -86,7 +87,7 @@ pub(super) async fn sqlite_queue() -> (TempDir, Arc<dyn WorkedQueue>) {
     let path: PathBuf = dir.path().join("queue.db");
     let queue = SqliteQueue::open(&path, Arc::new(SystemClock)).await.expect("a queue");
     let file = SqlitePool::connect_lazy_with(SqliteConnectOptions::new().filename(&path));
-    (dir, Arc::new(SqliteWorkedQueue { queue, file }))
+    (dir, Arc::new(SqliteWorkedQueue { queue, path, file }))
 }
 
 #[async_trait]
@@ -97,6 +98,15 @@ impl WorkedQueue for SqliteWorkedQueue {
 
     fn inspector(&self) -> &dyn JobInspector {
         &self.queue
+    }
+
+    fn unique_jobs(&self) -> &dyn UniqueJobs {
+        &self.queue
+    }
+
+    /// Two never share the file outside tests; one after the other, they find what is in it.
+    async fn another_process(&self) -> Arc<dyn UniqueJobs> {
+        Arc::new(SqliteQueue::open(&self.path, Arc::new(SystemClock)).await.expect("the same file"))
     }
 
     async fn take_all_in_hand(&self) {
@@ -119,22 +129,18 @@ impl WorkedQueue for SqliteWorkedQueue {
     }
 }
 
-fn ring_limits() -> RingLimits {
-    RingLimits { messages: KEPT_MESSAGES, age_us: 3_600_000_000 }
-}
-
 pub(super) async fn memory_topics() -> ((), Arc<dyn Topics>) {
-    ((), Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default()))))
+    ((), Arc::new(MemoryTopics::new(keeping(), Arc::new(JumpyClock::default()))))
 }
 
 pub(super) async fn memory_rankings() -> ((), Arc<Boards>) {
-    let topics = Arc::new(MemoryTopics::new(ring_limits(), Arc::new(JumpyClock::default())));
+    let topics = Arc::new(MemoryTopics::new(keeping(), Arc::new(JumpyClock::default())));
     let rankings = Arc::new(MemoryRankings::new(Arc::clone(&topics), TOP_ROWS));
     ((), Arc::new(Boards { rankings, topics }))
 }
 
 /// A part of the shared server's keys that no other test uses.
-async fn redis() -> (Arc<PrivateRedis>, RedisHandle) {
+pub(super) async fn redis() -> (Arc<PrivateRedis>, RedisHandle) {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let server = PrivateRedis::shared();
     let prefix = format!("contract-{}:", NEXT.fetch_add(1, Ordering::Relaxed));
@@ -144,12 +150,12 @@ async fn redis() -> (Arc<PrivateRedis>, RedisHandle) {
 
 pub(super) async fn redis_topics() -> (Arc<PrivateRedis>, Arc<dyn Topics>) {
     let (server, handle) = redis().await;
-    (server, Arc::new(RedisTopics::start(handle, ring_limits()).await.expect("topics")))
+    (server, Arc::new(RedisTopics::start(handle, keeping()).await.expect("topics")))
 }
 
 pub(super) async fn redis_rankings() -> (Arc<PrivateRedis>, Arc<Boards>) {
     let (server, handle) = redis().await;
-    let topics = Arc::new(RedisTopics::start(handle, ring_limits()).await.expect("topics"));
+    let topics = Arc::new(RedisTopics::start(handle, keeping()).await.expect("topics"));
     let rankings = Arc::new(RedisRankings::new(Arc::clone(&topics), TOP_ROWS));
     // A board on Redis is built before its first use, so that an empty cache is never taken for an empty board.
     for board in ["main", "other"] {
@@ -198,22 +204,31 @@ pub(super) async fn redis_rate_limits() -> (Arc<PrivateRedis>, Arc<rate_limits::
 /// The queue with a hand on its keys, to finish jobs as apalis would.
 struct RedisWorkedQueue {
     queue: RedisQueue,
+    handle: RedisHandle,
     raw: redis::aio::MultiplexedConnection,
-    base: String,
 }
 
 pub(super) async fn redis_queue() -> (Arc<PrivateRedis>, Arc<dyn WorkedQueue>) {
     let (server, handle) = redis().await;
-    let retention = Duration::from_secs(24 * 3_600);
-    let queue = RedisQueue::new(&handle, StreamsConfig::default(), retention, Arc::new(SystemClock));
+    let queue = redis_queue_of(&handle);
     let client = redis::Client::open(server.url()).expect("a URL");
     let raw = client.get_multiplexed_async_connection().await.expect("Redis is there");
-    (server, Arc::new(RedisWorkedQueue { queue, raw, base: format!("{{{}q:scores}}", handle.prefix()) }))
+    (server, Arc::new(RedisWorkedQueue { queue, handle, raw }))
+}
+
+fn redis_queue_of(handle: &RedisHandle) -> RedisQueue {
+    let retention = Duration::from_secs(24 * 3_600);
+    RedisQueue::new(handle, StreamsConfig::default(), retention, Arc::new(SystemClock))
 }
 
 impl RedisWorkedQueue {
-    /// Takes every job out of the stream.
-    async fn take_all(&self) -> Vec<String> {
+    /// What the keys of each kind begin with.
+    fn bases(&self) -> [String; 2] {
+        JobKind::ALL.map(|kind| format!("{{{}q:{}}}", self.handle.prefix(), kind.name()))
+    }
+
+    /// Takes every job out of a stream.
+    async fn take_all(&self, base: &str) -> Vec<String> {
         let take = redis::Script::new(
             "local jobs = {}
              for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do
@@ -222,7 +237,7 @@ impl RedisWorkedQueue {
              end
              return jobs",
         );
-        let stream = format!("{}:stream", self.base);
+        let stream = format!("{base}:stream");
         take.key(stream).invoke_async(&mut self.raw.clone()).await.expect("taken")
     }
 }
@@ -237,31 +252,45 @@ impl WorkedQueue for RedisWorkedQueue {
         &self.queue
     }
 
+    fn unique_jobs(&self) -> &dyn UniqueJobs {
+        &self.queue
+    }
+
+    async fn another_process(&self) -> Arc<dyn UniqueJobs> {
+        Arc::new(redis_queue_of(&self.handle))
+    }
+
     async fn take_all_in_hand(&self) {
-        let stream = format!("{}:stream", self.base);
-        let mut create = redis::cmd("XGROUP");
-        create.arg(&["CREATE", &stream, "workers", "0", "MKSTREAM"]);
-        // Made by an earlier call, if at all.
-        let _ = create.query_async::<()>(&mut self.raw.clone()).await;
-        let mut read = redis::cmd("XREADGROUP");
-        read.arg(&["GROUP", "workers", "worker", "COUNT", "1000", "STREAMS", &stream, ">"]);
-        read.query_async::<redis::Value>(&mut self.raw.clone()).await.expect("taken");
+        for base in self.bases() {
+            let stream = format!("{base}:stream");
+            let mut create = redis::cmd("XGROUP");
+            create.arg(&["CREATE", &stream, "workers", "0", "MKSTREAM"]);
+            // Made by an earlier call, if at all.
+            let _ = create.query_async::<()>(&mut self.raw.clone()).await;
+            let mut read = redis::cmd("XREADGROUP");
+            read.arg(&["GROUP", "workers", "worker", "COUNT", "1000", "STREAMS", &stream, ">"]);
+            read.query_async::<redis::Value>(&mut self.raw.clone()).await.expect("taken");
+        }
     }
 
     async fn finish_all(&self) {
-        for job in self.take_all().await {
-            let key = format!("{}:job:{job}", self.base);
-            redis::cmd("DEL").arg(key).query_async::<()>(&mut self.raw.clone()).await.expect("finished");
+        for base in self.bases() {
+            for job in self.take_all(&base).await {
+                let key = format!("{base}:job:{job}");
+                redis::cmd("DEL").arg(key).query_async::<()>(&mut self.raw.clone()).await.expect("finished");
+            }
         }
     }
 
     async fn fail_all(&self, reason: &str) {
-        for job in self.take_all().await {
-            let mut pipe = redis::pipe();
-            let key = format!("{}:job:{job}", self.base);
-            pipe.hincr(&key, "attempts", 1).ignore().hset(&key, "error", reason).ignore();
-            pipe.zadd(format!("{}:delayed", self.base), &job, 0).ignore();
-            pipe.query_async::<()>(&mut self.raw.clone()).await.expect("failed");
+        for base in self.bases() {
+            for job in self.take_all(&base).await {
+                let mut pipe = redis::pipe();
+                let key = format!("{base}:job:{job}");
+                pipe.hincr(&key, "attempts", 1).ignore().hset(&key, "error", reason).ignore();
+                pipe.zadd(format!("{base}:delayed"), &job, 0).ignore();
+                pipe.query_async::<()>(&mut self.raw.clone()).await.expect("failed");
+            }
         }
     }
 

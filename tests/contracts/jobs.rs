@@ -37,17 +37,17 @@ suite! {
 }
 
 /// Not even text.
-const UNREADABLE: &[u8] = b"\xde\xad\x00{\"v\":";
+pub(super) const UNREADABLE: &[u8] = b"\xde\xad\x00{\"v\":";
 
-fn inspector(worked: &dyn WorkedQueue) -> &dyn JobInspector {
+pub(super) fn inspector(worked: &dyn WorkedQueue) -> &dyn JobInspector {
     worked.inspector()
 }
 
-fn keyed(name: &str, amount: i64) -> NewUpdate {
+pub(super) fn keyed(name: &str, amount: i64) -> NewUpdate {
     new(UpdateIdentity::Keyed(UpdateId::keyed(&Subject::new("ann"), name).expect("a key")), amount)
 }
 
-async fn accept(worked: &dyn WorkedQueue, update: NewUpdate) -> UpdateId {
+pub(super) async fn accept(worked: &dyn WorkedQueue, update: NewUpdate) -> UpdateId {
     match worked.queue().accept(vec![update]).await.expect("an answer").as_slice() {
         [Acceptance::Accepted(id)] => id.clone(),
         other => panic!("accepted: {other:?}"),
@@ -55,7 +55,7 @@ async fn accept(worked: &dyn WorkedQueue, update: NewUpdate) -> UpdateId {
 }
 
 /// Accepts updates, each in a job of its own, and gives up on them as a worker does.
-async fn buried(worked: &dyn WorkedQueue, updates: Vec<NewUpdate>) -> Vec<UpdateId> {
+pub(super) async fn buried(worked: &dyn WorkedQueue, updates: Vec<NewUpdate>) -> Vec<UpdateId> {
     let mut ids = Vec::new();
     for update in updates {
         ids.push(accept(worked, update).await);
@@ -71,6 +71,7 @@ async fn bury_unfinished(worked: &dyn WorkedQueue) {
         let letters: Vec<_> = updates
             .iter()
             .map(|update| DeadLetter {
+                kind: JobKind::Scores,
                 id: update.id.to_string(),
                 job: job.job.clone(),
                 payload: serde_json::to_vec(update).expect("JSON"),
@@ -84,10 +85,10 @@ async fn bury_unfinished(worked: &dyn WorkedQueue) {
 }
 
 /// Everything in a state, read in pages of this many.
-async fn all(worked: &dyn WorkedQueue, state: JobState, page: usize) -> Vec<JobRecord> {
+pub(super) async fn all(worked: &dyn WorkedQueue, state: JobState, page: usize) -> Vec<JobRecord> {
     let (mut jobs, mut after) = (Vec::new(), None);
     loop {
-        let read = inspector(worked).list(state, after.as_ref(), page).await.expect("a page");
+        let read = inspector(worked).list(JobKind::Scores, state, after.as_ref(), page).await.expect("a page");
         assert!(read.jobs.len() <= page, "{read:?}");
         assert!(read.jobs.iter().all(|job| job.state == state), "{read:?}");
         jobs.extend(read.jobs);
@@ -98,11 +99,11 @@ async fn all(worked: &dyn WorkedQueue, state: JobState, page: usize) -> Vec<JobR
     }
 }
 
-async fn ids(worked: &dyn WorkedQueue, state: JobState, page: usize) -> Vec<String> {
+pub(super) async fn ids(worked: &dyn WorkedQueue, state: JobState, page: usize) -> Vec<String> {
     all(worked, state, page).await.into_iter().map(|job| job.id).collect()
 }
 
-async fn find(worked: &dyn WorkedQueue, id: &str) -> Option<JobRecord> {
+pub(super) async fn find(worked: &dyn WorkedQueue, id: &str) -> Option<JobRecord> {
     inspector(worked).find(id).await.expect("an answer")
 }
 
@@ -110,12 +111,12 @@ async fn retry(worked: &dyn WorkedQueue, id: &str) -> Vec<String> {
     inspector(worked).retry(&[id.to_owned()]).await.expect("retried")
 }
 
-async fn discard(worked: &dyn WorkedQueue, id: &str) -> Vec<String> {
+pub(super) async fn discard(worked: &dyn WorkedQueue, id: &str) -> Vec<String> {
     inspector(worked).discard(&[id.to_owned()]).await.expect("discarded")
 }
 
 /// The update's state, and how many jobs and dead letters there are.
-async fn standing(worked: &dyn WorkedQueue, id: &UpdateId) -> (Option<QueuedState>, u64, u64) {
+pub(super) async fn standing(worked: &dyn WorkedQueue, id: &UpdateId) -> (Option<QueuedState>, u64, u64) {
     let found = worked.queue().find_update(id).await.expect("readable");
     let stats = worked.queue().stats(JobKind::Scores).await.expect("statistics");
     (found.map(|found| found.state), stats.depth, stats.dead)
@@ -170,10 +171,10 @@ async fn pages_name_every_unfinished_job_once(worked: &dyn WorkedQueue) {
 async fn a_page_begins_where_another_ended_even_when_that_letter_is_gone(worked: &dyn WorkedQueue) {
     let letters = buried(worked, (0..9).map(|n| keyed(&format!("k{n}"), 1)).collect()).await;
     let whole = ids(worked, JobState::Dead, 100).await;
-    let first = inspector(worked).list(JobState::Dead, None, 3).await.expect("a page");
+    let first = inspector(worked).list(JobKind::Scores, JobState::Dead, None, 3).await.expect("a page");
     let last = first.jobs.last().expect("three letters").id.clone();
     assert_eq!(discard(worked, &last).await, [last]);
-    let rest = inspector(worked).list(JobState::Dead, first.next.as_ref(), 100).await.expect("a page");
+    let rest = inspector(worked).list(JobKind::Scores, JobState::Dead, first.next.as_ref(), 100).await.expect("a page");
     assert_eq!(rest.jobs.into_iter().map(|job| job.id).collect::<Vec<_>>(), whole[3..]);
     assert_eq!(letters.len(), 9);
 }
@@ -304,6 +305,7 @@ async fn a_discard_leaves_a_key_that_another_job_holds(worked: &dyn WorkedQueue)
     retry(worked, id.as_str()).await;
     // The first job was delivered once more after a crash, and parked its update again while the retry waits.
     let again = DeadLetter {
+        kind: JobKind::Scores,
         id: letter.id,
         job: letter.job,
         payload: letter.payload,
@@ -320,6 +322,7 @@ async fn a_discard_leaves_a_key_that_another_job_holds(worked: &dyn WorkedQueue)
 async fn a_job_nobody_can_read_is_listed_retried_and_discarded_byte_for_byte(worked: &dyn WorkedQueue) {
     let job = "01J0000000000000000000DEAD";
     let letter = |job: &str| DeadLetter {
+        kind: JobKind::Scores,
         id: job.to_owned(),
         job: JobId::new(job),
         payload: UNREADABLE.to_vec(),
@@ -355,7 +358,7 @@ async fn answers_stand_in_the_order_of_the_ids(worked: &dyn WorkedQueue) {
 
 async fn unknown_ids_are_left_alone(worked: &dyn WorkedQueue) {
     let id = accept(worked, keyed("k", 5)).await;
-    worked.queue().delay(&JobId::new("01NOBODY"), Duration::ZERO).await.expect("nobody waits");
+    worked.queue().delay(JobKind::Scores, &JobId::new("01NOBODY"), Duration::ZERO).await.expect("nobody waits");
     let garbage = ["", ".", "'", "%", "*", "\u{0}", "李", "01J.0", "' OR 1=1 --", &"x".repeat(10_000), id.as_str()];
     for unknown in garbage {
         assert_eq!(retry(worked, unknown).await, Vec::<String>::new(), "{unknown:?}");

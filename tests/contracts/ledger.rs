@@ -5,13 +5,13 @@ use scorewire_core::domain::{
     BoardId, Micros, NamedStanding, Outcome, Rejection, RequestId, SCORE_LIMIT, ScoreUpdate, Subject, UpdateId,
     UserName,
 };
-use scorewire_core::ports::{AppliedBatch, FailureKind, Ledger, NewUser, Roster, UserCreation};
+use scorewire_core::ports::{AppliedBatch, FailureKind, Ledger, NewUser, RequestLog, Roster, UserCreation};
 
 use super::{at_once, suite, update, user};
 
-/// A ledger with its roster: both live in one database.
+/// A ledger with its roster and the log of requests to sources: all live in one database.
 #[async_trait]
-pub(super) trait Books: Ledger + Roster {
+pub(super) trait Books: Ledger + Roster + RequestLog {
     /// Prepares every statement of the adapter on its engine.
     async fn prepare_all(&self) -> Result<(), String>;
 }

@@ -6,6 +6,9 @@
 //! alive and the port, and one line in each suite.
 
 mod adapters;
+mod feed_adapters;
+mod feed_store;
+mod job_kinds;
 mod jobs;
 mod leases;
 mod ledger;
@@ -14,8 +17,10 @@ mod rankings;
 mod rate_limits;
 mod rebuilding;
 mod replies;
+mod request_log;
 mod roster;
 mod topics;
+mod unique_jobs;
 
 use std::future::Future;
 

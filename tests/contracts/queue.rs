@@ -1,12 +1,14 @@
 //! What every queue holds: accepted once, in one step, found until it is finished, parked once.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use scorewire_core::domain::{BoardId, JobId, Micros, Operator, RequestId, Subject, UpdateId};
 use scorewire_core::ports::{
-    Acceptance, DeadLetter, JobInspector, JobKind, NewUpdate, Queue, QueueStats, QueuedState, UpdateIdentity,
+    Acceptance, DeadLetter, JobInspector, JobKind, NewUpdate, Queue, QueueStats, QueuedState, UniqueJobs,
+    UpdateIdentity,
 };
 
 use super::{at_once, suite, update, user};
@@ -19,6 +21,10 @@ pub(super) trait WorkedQueue: Send + Sync {
     fn queue(&self) -> &dyn Queue;
     /// A person's view of it.
     fn inspector(&self) -> &dyn JobInspector;
+    /// Jobs of which one at a time is enough.
+    fn unique_jobs(&self) -> &dyn UniqueJobs;
+    /// The same as another process has it.
+    async fn another_process(&self) -> Arc<dyn UniqueJobs>;
     /// Takes every waiting job in hand, as a worker does before it works on them.
     async fn take_all_in_hand(&self);
     /// Acknowledges every job, as a worker does that has applied them.
@@ -50,6 +56,7 @@ suite! {
         a_parked_job_that_could_not_be_read_is_no_update,
         depth_counts_unfinished_jobs,
         the_oldest_job_ages,
+        kinds_are_counted_and_parked_apart,
     }
 }
 
@@ -121,8 +128,8 @@ async fn state(worked: &dyn WorkedQueue, id: &UpdateId) -> Option<(QueuedState, 
 }
 
 fn letter(id: &str, payload: String, reason: &str) -> DeadLetter {
-    let payload = payload.into_bytes();
-    DeadLetter { id: id.to_owned(), job: JobId::new("01JOB"), payload, reason: reason.to_owned(), attempts: 3 }
+    let (kind, payload) = (JobKind::Scores, payload.into_bytes());
+    DeadLetter { kind, id: id.to_owned(), job: JobId::new("01JOB"), payload, reason: reason.to_owned(), attempts: 3 }
 }
 
 async fn every_statement_prepares_on_its_engine(worked: &dyn WorkedQueue) {
@@ -250,10 +257,14 @@ async fn a_failed_update_is_retrying_with_its_reason(worked: &dyn WorkedQueue) {
 async fn a_delayed_update_is_still_queued(worked: &dyn WorkedQueue) {
     let id = accept_one(worked, keyless(5)).await;
     let job = id.job().expect("a keyless id names its job");
-    worked.queue().delay(&job, Duration::from_secs(3_600)).await.expect("delayed");
+    worked.queue().delay(JobKind::Scores, &job, Duration::from_secs(3_600)).await.expect("delayed");
     assert_eq!(state(worked, &id).await, Some((QueuedState::Queued, 0, None)));
     assert_eq!(stats(worked).await.depth, 1);
-    worked.queue().delay(&JobId::new("01NOBODY"), Duration::MAX).await.expect("no such job is no failure");
+    worked
+        .queue()
+        .delay(JobKind::Scores, &JobId::new("01NOBODY"), Duration::MAX)
+        .await
+        .expect("no such job is no failure");
 }
 
 async fn parking_twice_changes_nothing(worked: &dyn WorkedQueue) {
@@ -294,6 +305,18 @@ async fn the_oldest_job_ages(worked: &dyn WorkedQueue) {
     accept_one(worked, keyless(1)).await;
     assert!(age().await >= first, "a younger job does not matter");
     assert!(first < Duration::from_secs(60), "{first:?}");
+}
+
+async fn kinds_are_counted_and_parked_apart(worked: &dyn WorkedQueue) {
+    accept_one(worked, keyless(1)).await;
+    let of_fetches = async || worked.queue().stats(JobKind::Fetch).await.expect("statistics");
+    assert_eq!(of_fetches().await, QueueStats::default());
+    let fetch = DeadLetter { kind: JobKind::Fetch, ..letter("01JOB", "{}".to_owned(), "can not be read") };
+    worked.queue().bury(&[fetch.clone(), letter("u1", "{}".to_owned(), "refused"), fetch]).await.expect("parked");
+    assert_eq!((of_fetches().await.dead, of_fetches().await.depth), (1, 0));
+    assert_eq!((stats(worked).await.dead, stats(worked).await.depth), (1, 1));
+    worked.queue().delay(JobKind::Fetch, &JobId::new("01NOBODY"), Duration::MAX).await.expect("no such job");
+    assert_eq!(of_fetches().await.depth, 0);
 }
 
 async fn finished_jobs_are_trimmed_in_chunks_and_waiting_ones_stay(worked: &dyn WorkedQueue) {

@@ -87,7 +87,7 @@ impl Boards {
         let name = |event: &Event| match event {
             Event::Update => "update",
             Event::Top => "top",
-            Event::Named(other) => panic!("boards do not say {other}"),
+            other => panic!("boards do not say {other}"),
         };
         messages.iter().map(|m| (name(&m.event), serde_json::from_str(&m.data).expect("JSON"))).collect()
     }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use scorewire_core::domain::{BoardId, Epoch, Event, Lost, Message, NewMessage, Position, TopicName};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use scorewire_core::domain::{
+    BoardId, Epoch, Event, FeedName, Keeping, Lost, Message, NewMessage, Position, RingLimits, Since, TopicName,
+};
 use scorewire_core::ports::Topics;
 
 use super::{at_once, suite};
@@ -10,6 +14,18 @@ use crate::support::{eventually, within};
 
 /// The newest messages every adapter is set up to keep.
 pub(super) const KEPT_MESSAGES: usize = 1_000;
+/// The newest messages of the topic `feed:few`.
+pub(super) const KEPT_OF_FEW: usize = 3;
+
+/// How every adapter is set up.
+pub(super) fn keeping() -> Arc<Keeping> {
+    let limits = |messages| RingLimits { messages, age_us: 3_600_000_000 };
+    Arc::new(Keeping::alike(limits(KEPT_MESSAGES)).with(few(), limits(KEPT_OF_FEW)))
+}
+
+fn few() -> TopicName {
+    TopicName::of_feed(&FeedName::parse("few").expect("a name"))
+}
 
 suite! {
     adapters {
@@ -27,6 +43,9 @@ suite! {
         announcements_say_what_the_topic_holds_in_its_order,
         since_begins_with_the_first_message_of_its_second,
         time_never_runs_backwards,
+        each_topic_is_kept_within_its_own_limits,
+        a_value_is_told_with_the_second_of_its_topic,
+        random_use_is_answered_as_a_list_of_everything_would_answer_it,
     }
 }
 
@@ -206,13 +225,22 @@ async fn since_begins_with_the_first_message_of_its_second(topics: &dyn Topics) 
     let (first, last) = (all[0].at.unix_seconds(), all[all.len() - 1].at.unix_seconds());
     for second in first + 1..=last {
         let begins = all.iter().find(|message| message.at.unix_seconds() >= second).expect("a message");
-        assert_eq!(since(second).await, Ok(at(&begin, begins.offset - 1)), "second {second} of {first} to {last}");
+        assert_eq!(
+            since(second).await,
+            Since { position: at(&begin, begins.offset - 1), whole: true },
+            "second {second} of {first} to {last}"
+        );
     }
-    assert_eq!(since(last + 1_000).await, Ok(at(&begin, all.len() as u64)), "nothing is that new");
+    assert_eq!(
+        since(last + 1_000).await,
+        Since { position: at(&begin, all.len() as u64), whole: true },
+        "nothing is that new"
+    );
     for before_its_life in [first - 2, 0, -1, i64::MIN] {
-        assert_eq!(since(before_its_life).await, Err(Lost::TooOld), "it may have missed some");
+        let all_there_is = Since { position: begin.clone(), whole: false };
+        assert_eq!(since(before_its_life).await, all_there_is, "it may have missed some");
     }
-    assert!(since(i64::MAX).await.is_ok());
+    assert!(since(i64::MAX).await.whole);
 }
 
 async fn time_never_runs_backwards(topics: &dyn Topics) {
@@ -223,4 +251,105 @@ async fn time_never_runs_backwards(topics: &dyn Topics) {
     }
     let all = after(topics, &topic, &begin, 400).await.expect("kept");
     assert!(all.is_sorted_by_key(|message| message.at), "a clock that is set back does not matter");
+}
+
+async fn each_topic_is_kept_within_its_own_limits(topics: &dyn Topics) {
+    let (few, other) = (few(), topic("a"));
+    for topic in [&few, &other] {
+        assert_eq!(append(topics, topic, &["1", "2", "3", "4", "5"]).await.offset, 5);
+    }
+    let place = topics.position(&few).await.expect("a place");
+    assert_eq!(after(topics, &few, &at(&place, 2), 9).await.map(|kept| offsets(&kept)), Ok(vec![3, 4, 5]));
+    assert_eq!(after(topics, &few, &at(&place, 1), 9).await, Err(Lost::TooOld));
+    let since = topics.since(&few, 0).await.expect("readable");
+    assert_eq!(since, Since { position: at(&place, 2), whole: false }, "all there is, and more was");
+    let place = topics.position(&other).await.expect("a place");
+    assert_eq!(after(topics, &other, &at(&place, 0), 9).await.map(|kept| kept.len()), Ok(5));
+}
+
+async fn a_value_is_told_with_the_second_of_its_topic(topics: &dyn Topics) {
+    let topic = few();
+    let mut heard = topics.announcements();
+    let value = r#"{"text":"\"quotes\" \\ and Zoë","price":73838.870}"#;
+    let messages = [Event::Value, Event::Top].map(|event| NewMessage { event, data: value.into() });
+    let end = topics.append(&topic, messages.into()).await.expect("appended");
+    let kept = after(topics, &topic, &at(&end, 0), 9).await.expect("kept");
+    let timestamp = kept[0].at.unix_seconds();
+    assert_eq!(&*kept[0].data, format!(r#"{{"timestamp":{timestamp},"data":{value}}}"#));
+    assert_eq!((&kept[0].event, &*kept[1].data), (&Event::Value, value), "all other data stays as it was given");
+    let announced = within("an announcement", heard.recv()).await.expect("announced");
+    assert_eq!(announced.messages.to_vec(), kept);
+    assert_eq!(topics.since(&topic, timestamp).await.expect("readable").position, at(&end, 0));
+}
+
+/// A topic as a test remembers it: everything, and how much the adapter should.
+struct Remembered {
+    topic: TopicName,
+    kept: usize,
+    all: Vec<Arc<Message>>,
+}
+
+impl Remembered {
+    fn forgotten(&self) -> usize {
+        self.all.len().saturating_sub(self.kept)
+    }
+
+    fn after(&self, offset: usize, limit: usize) -> Result<Vec<Arc<Message>>, Lost> {
+        if offset > self.all.len() {
+            Err(Lost::Ahead)
+        } else if offset < self.forgotten() {
+            Err(Lost::TooOld)
+        } else {
+            Ok(self.all.iter().skip(offset).take(limit).cloned().collect())
+        }
+    }
+
+    /// The offset, and whether everything is kept: of a topic that has forgotten nothing its beginning is not known here.
+    fn since(&self, second: i64) -> (u64, Option<bool>) {
+        let earlier = self.all.iter().filter(|message| message.at.unix_seconds() < second).count();
+        let forgotten = self.forgotten().checked_sub(1).and_then(|newest| self.all.get(newest));
+        (earlier.max(self.forgotten()) as u64, forgotten.map(|message| second > message.at.unix_seconds()))
+    }
+}
+
+async fn random_use_is_answered_as_a_list_of_everything_would_answer_it(topics: &dyn Topics) {
+    let seed: u64 = rand::random();
+    println!("seed {seed}");
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut remembered = [(few(), KEPT_OF_FEW), (topic("a"), KEPT_MESSAGES), (topic("b"), KEPT_MESSAGES)]
+        .map(|(topic, kept)| Remembered { topic, kept, all: vec![] });
+    for step in 0..600 {
+        let of = &mut remembered[random.random_range(0..3)];
+        let place = topics.position(&of.topic).await.expect("a place");
+        assert_eq!(place.offset, of.all.len() as u64, "step {step}");
+        match random.random_range(0..3) {
+            0 => {
+                let count = random.random_range(0..30);
+                let new = (0..count).map(|n| message(&format!("{step}.{n}"))).collect();
+                let end = topics.append(&of.topic, new).await.expect("appended");
+                assert_eq!(end, at(&place, place.offset + count), "step {step}");
+                // What a limit of few forgot at once was never to be read, so that only its count is known.
+                let newest = (of.kept as u64).min(count);
+                let read = after(topics, &of.topic, &at(&end, end.offset - newest), 99).await.expect("kept");
+                let lost = (place.offset + 1..).take(usize::try_from(count - newest).expect("few"));
+                let lost = lost.map(|offset| Arc::new(Message { offset, ..(*read[0]).clone() }));
+                of.all.extend(lost.chain(read.iter().cloned()).collect::<Vec<_>>());
+                assert!(of.all.is_sorted_by_key(|message| (message.offset, message.at)), "step {step}");
+            }
+            1 => {
+                let offset = random.random_range(0..=of.all.len() + 1);
+                let limit = random.random_range(0..of.all.len() + 2);
+                let read = after(topics, &of.topic, &at(&place, offset as u64), limit).await;
+                assert_eq!(read, of.after(offset, limit), "step {step}: {limit} after {offset} of {}", of.topic);
+            }
+            _ => {
+                let about = of.all.last().map_or(0, |newest| newest.at.unix_seconds());
+                let second = about + random.random_range(-3..3);
+                let Since { position, whole } = topics.since(&of.topic, second).await.expect("readable");
+                let (offset, known) = of.since(second);
+                assert_eq!(position, at(&place, offset), "step {step}: since {second} of {}", of.topic);
+                assert!(known.is_none_or(|known| known == whole), "step {step}: since {second} of {}", of.topic);
+            }
+        }
+    }
 }

@@ -32,7 +32,7 @@ async fn files_are_examined_beside_a_running_server_and_without_one() {
     let path = data.to_str().expect("text");
     let examine = || async {
         let said = scorewire(&data, &["doctor", "--data-dir", path], &[]).await;
-        said.is(0, &[("ledger.db", "ok"), ("queue.db", "ok"), ("data_dir mode", "ok")]);
+        said.is(0, &[("ledger.db", "ok"), ("queue.db", "ok"), ("feeds.db", "ok"), ("data_dir mode", "ok")]);
         assert!(said.text.contains("journal_mode wal, synchronous FULL"), "{}", said.text);
     };
     examine().await;

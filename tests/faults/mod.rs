@@ -2,6 +2,7 @@
 
 mod churn;
 mod crashes;
+mod fetch_jobs;
 mod orphans;
 mod poison;
 mod refusals;

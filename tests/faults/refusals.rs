@@ -31,7 +31,7 @@ async fn a_data_directory_in_use_is_named_with_its_owner() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_database_file_is_named() {
-    for file in ["ledger.db", "queue.db"] {
+    for file in ["ledger.db", "queue.db", "feeds.db"] {
         let dir = tempfile::tempdir().expect("a directory");
         damage(dir.path(), file, &[b'x'; 4_096]);
         let said = refusal(command(dir.path(), &[])).await;

@@ -115,7 +115,7 @@ async fn a_failed_job_waits_and_is_tried_again_with_its_next_attempt() {
     let hands = Arc::new(Hands { failing: Some(5), ..Hands::default() });
     // Asked for by the handler before it fails; here beforehand, so that the wait can be seen.
     let job = id.job().expect("a keyless id");
-    queue.delay(&job, Duration::from_secs(1)).await.expect("delayed");
+    queue.delay(JobKind::Scores, &job, Duration::from_secs(1)).await.expect("delayed");
     let working = worker(&queue, "only", &hands);
     let retrying = eventually("the failed try", || async {
         let found = queue.find_update(id).await.expect("a look");
@@ -141,6 +141,7 @@ async fn a_retried_dead_letter_is_handed_to_a_worker_again_and_nothing_stays_beh
     working.abort();
     // What the worker would have parked, had the ledger refused it.
     let letter = DeadLetter {
+        kind: JobKind::Scores,
         id: id.to_string(),
         job: id.job().expect("a keyless id"),
         payload: serde_json::to_vec(&update(5).accepted_as(id.clone())).expect("JSON"),

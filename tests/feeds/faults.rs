@@ -2,21 +2,7 @@
 
 use tokio::process::Command;
 
-use super::{KEY, Upstreams, check, check_command, run};
-
-const FAULTS: [(&str, &str); 11] = [
-    ("401", "unauthorized"),
-    ("403", "forbidden"),
-    ("429", "rate-limited"),
-    ("500", "server-error"),
-    ("cut", "cut-off"),
-    ("garbage", "garbage"),
-    ("huge", "too-large"),
-    ("huge-gzip", "too-large"),
-    ("redirect-loop", "redirects"),
-    ("other-shape", "transform-failed"),
-    ("slow", "timeout"),
-];
+use super::{FAULTS, KEY, Upstreams, check, check_command, run};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_is_told_apart_and_harms_no_other_feed() {

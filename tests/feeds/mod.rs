@@ -1,9 +1,14 @@
 //! Feeds before imitated sources: what `scorewire feeds check` makes of good answers, faults and runaway filters.
 
+mod asked;
 mod checking;
 mod faults;
 mod filters;
+mod healing;
+mod jobs;
 mod redirects;
+mod request_log;
+mod served;
 mod upstreams;
 
 use std::path::Path;
@@ -15,6 +20,21 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::support::within;
+
+/// Faults of imitated services, and what becomes of a fetch.
+const FAULTS: [(&str, &str); 11] = [
+    ("401", "unauthorized"),
+    ("403", "forbidden"),
+    ("429", "rate-limited"),
+    ("500", "server-error"),
+    ("cut", "cut-off"),
+    ("garbage", "garbage"),
+    ("huge", "too-large"),
+    ("huge-gzip", "too-large"),
+    ("redirect-loop", "redirects"),
+    ("other-shape", "transform-failed"),
+    ("slow", "timeout"),
+];
 
 const KEY: &str = "k3y-of-the-test";
 
@@ -42,14 +62,14 @@ impl Said {
 }
 
 /// The imitated services in a process of their own, and a folder with settings for them.
-struct Upstreams {
-    url: String,
+pub(crate) struct Upstreams {
+    pub(crate) url: String,
     dir: TempDir,
     _process: Child,
 }
 
 impl Upstreams {
-    async fn start(arguments: &[&str]) -> Self {
+    pub(crate) async fn start(arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_scorewire"));
         command.args(["upstreams", "--listen", "127.0.0.1:0"]).args(arguments);
         let mut process = command.stdout(std::process::Stdio::piped()).kill_on_drop(true).spawn().expect("it runs");
@@ -62,29 +82,11 @@ impl Upstreams {
         upstreams
     }
 
-    /// The feeds of the issue, with more lines for both.
+    /// The feeds of the issue with their keys, and more lines for both.
     fn both(&self, more: &str) -> String {
-        let url = &self.url;
-        format!(
-            r#"
-[[feeds]]
-name = "match"
-url = "{url}/api/users/2"
-headers = {{ x-api-key = "{KEY}" }}
-fetch_every = "100ms"
-transform = '.data | {{username: (.email/"@")[0], domain: (.email/"@")[1], name: ("\(.first_name) \(.last_name)" | ascii_downcase)}}'
-{more}
-[[feeds]]
-name = "btc-usd"
-url = "{url}/index/cc/v1/latest/tick?market=cadli&instruments=BTC-USD"
-headers = {{ Authorization = "Apikey ${{COINDESK_API_KEY}}" }}
-fetch_every = "100ms"
-transform = '{{price: .Data["BTC-USD"].VALUE, at: .Data["BTC-USD"].VALUE_LAST_UPDATE_TS}}'
-error = '.Err.message // empty'
-dedupe = '.Data["BTC-USD"].CCSEQ'
-{more}
-"#
-        )
+        let of_match = format!("headers = {{ x-api-key = \"{KEY}\" }}\n{more}");
+        let of_btc = format!("headers = {{ Authorization = \"Apikey ${{COINDESK_API_KEY}}\" }}\n{more}");
+        tables(&self.url, &of_match, &of_btc)
     }
 
     fn configure(&self, text: &str) {
@@ -92,21 +94,53 @@ dedupe = '.Data["BTC-USD"].CCSEQ'
     }
 
     /// Switches a service's fault.
-    async fn fault(&self, service: &str, fault: &str) {
+    pub(crate) async fn fault(&self, service: &str, fault: &str) {
         let body = serde_json::json!({ "fault": fault }).to_string();
         let post = client().post(format!("{}/faults/{service}", self.url)).body(body).send().await;
         assert_eq!(post.expect("an answer").status(), 200);
     }
 
     /// How often a service was asked.
-    async fn requests(&self, service: &str) -> u64 {
+    pub(crate) async fn requests(&self, service: &str) -> u64 {
         let answer = client().get(format!("{}/requests", self.url)).send().await.expect("an answer");
         answer.json::<Value>().await.expect("JSON")[service].as_u64().expect("a number")
+    }
+
+    /// When a service was asked, in µs since 1970.
+    pub(crate) async fn times(&self, service: &str) -> Vec<i64> {
+        let answer = client().get(format!("{}/requests/{service}", self.url)).send().await.expect("an answer");
+        answer.json().await.expect("JSON")
     }
 
     async fn check(&self, arguments: &[&str]) -> Said {
         check(self.dir.path(), arguments, &[]).await
     }
+}
+
+/// The feeds of the issue as a server without environment has them, with more lines for both.
+pub(crate) fn served_feeds(url: &str, more: &str) -> String {
+    tables(url, more, more)
+}
+
+fn tables(url: &str, of_match: &str, of_btc: &str) -> String {
+    format!(
+        r#"
+[[feeds]]
+name = "match"
+url = "{url}/api/users/2"
+fetch_every = "100ms"
+transform = '.data | {{username: (.email/"@")[0], domain: (.email/"@")[1], name: ("\(.first_name) \(.last_name)" | ascii_downcase)}}'
+{of_match}
+[[feeds]]
+name = "btc-usd"
+url = "{url}/index/cc/v1/latest/tick?market=cadli&instruments=BTC-USD"
+fetch_every = "100ms"
+transform = '{{price: .Data["BTC-USD"].VALUE, at: .Data["BTC-USD"].VALUE_LAST_UPDATE_TS}}'
+error = '.Err.message // empty'
+dedupe = '.Data["BTC-USD"].CCSEQ'
+{of_btc}
+"#
+    )
 }
 
 fn client() -> reqwest::Client {

@@ -4,6 +4,7 @@
 mod across;
 mod backlog;
 mod chaos;
+mod feeds;
 mod live_loss;
 mod lost_boards;
 mod orphans;

@@ -1,6 +1,7 @@
 //! What viewers see: every message after their place, in order, once; or an explicit reset with a snapshot.
 
 mod conflation;
+mod feeds;
 mod frames;
 mod proxied;
 mod replay;

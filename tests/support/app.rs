@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use scorewire::http::auth::Scope;
+use scorewire::http::auth::{Grant, Scope};
 use scorewire::server::{self, Server};
-use scorewire_core::domain::{BoardId, Event, NewMessage, TopicName};
-use scorewire_core::ports::JobKind;
+use scorewire_core::domain::{BoardId, Event, FeedName, Message, NewMessage, TopicName};
+use scorewire_core::ports::{FeedNote, JobKind};
 use scorewire_core::settings::units::Maybe;
 use scorewire_core::settings::{Feed, Overrides, Settings, SettingsFile};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl TestApp {
     }
 
     /// A token for a subject.
-    pub(crate) fn token(&self, subject: &str, scopes: &[Scope]) -> String {
+    pub(crate) fn token(&self, subject: &str, scopes: &[impl Into<Grant> + Clone]) -> String {
         let expires = SystemTime::now() + Duration::from_secs(3_600);
         server::tokens(&self.settings).expect("a secret").0.issue(subject, scopes, expires).expect("a token")
     }
@@ -162,6 +162,15 @@ impl TestApp {
         let topic = TopicName::parse(topic).expect("a topic");
         let message = NewMessage { event: Event::parse(event).expect("a name"), data: data.to_string().into() };
         self.server.wiring.topics.append(&topic, vec![message]).await.expect("appended");
+    }
+
+    /// Publishes a value of a feed as a fetch does; the message as its topic holds it.
+    pub(crate) async fn publish(&self, feed: &str, data: Value) -> (String, Message) {
+        let name = FeedName::parse(feed).expect("a name");
+        let store = &self.server.wiring.feed_store;
+        let stored = store.publish(&name, &data.to_string(), &FeedNote::default()).await.expect("published");
+        let latest = stored.latest.expect("a message");
+        (stored.position.to_string(), (*latest).clone())
     }
 
     /// Waits until everything accepted is decided, published and acknowledged.

@@ -5,13 +5,15 @@ const INTERVAL_MS = 5000;
 
 export class Announcer {
   #region;
+  #interval_ms;
   #spoken = "";
   #next = "";
   #timer = null;
   #quietUntil = 0;
 
-  constructor(region) {
+  constructor(region, interval_ms = INTERVAL_MS) {
     this.#region = region;
+    this.#interval_ms = interval_ms;
   }
 
   /** Takes `text` as already known to the listener, so it is not announced. */
@@ -29,7 +31,7 @@ export class Announcer {
     // What changed and changed back while we kept quiet is no news.
     if (this.#next === this.#spoken) return;
     this.#spoken = this.#next;
-    this.#quietUntil = Date.now() + INTERVAL_MS;
+    this.#quietUntil = Date.now() + this.#interval_ms;
     this.#region.textContent = this.#next;
   }
 }

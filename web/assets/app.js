@@ -3,6 +3,8 @@
 
 import { connect } from "/scorewire.js";
 import { Announcer } from "./announcer.js";
+import { ConnectionLine } from "./connection.js";
+import { offerCopy } from "./copying.js";
 import { Leaderboard } from "./leaderboard.js";
 import { RateMeter } from "./rate.js";
 
@@ -12,7 +14,7 @@ const RATE_SHOWN_EVERY_MS = 500;
 const element = (id) => document.getElementById(id);
 const leaderboard = new Leaderboard(element("standings"));
 const leaderNews = new Announcer(element("leader-news"));
-const connectionNews = new Announcer(element("connection-news"));
+const connection = new ConnectionLine({ live: "Scores arrive as they happen.", connecting: "Opening the score stream." });
 const meter = new RateMeter(performance.now());
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
@@ -20,8 +22,6 @@ let standings = null; // null until the first snapshot
 let leader = null;
 let increments = new Map(); // userId → sum since the last frame
 let frameRequested = false;
-let connection = null;
-let lostSince = null;
 let resyncTimer = null;
 
 const onEvent = {
@@ -76,29 +76,9 @@ function announceLeader() {
   leader = text;
 }
 
-/** What happens next, in words. */
-function whatNext(state, { retryIn, reason }) {
-  if (state === "live") return "Scores arrive as they happen.";
-  if (state === "connecting") return "Opening the score stream.";
-  if (state === "closed") return `The server ended the stream (${reason}): reload the page to try again.`;
-  if (!navigator.onLine) return "Resumes when the network is back.";
-  if (retryIn === 0) return "Trying again now.";
-  if (retryIn > 0) return `Next attempt in about ${Math.ceil(retryIn / 1000)} s.`;
-  return "Trying again by itself every few seconds.";
-}
-
 function showConnection(state, detail) {
-  const word = state[0].toUpperCase() + state.slice(1);
-  const next = whatNext(state, detail);
-  element("connection").dataset.state = state;
-  if (state === "live") element("connection").dataset.transport = detail.transport;
-  element("connection-word").textContent = word;
-  element("connection-next").textContent = next;
-  // Each failed attempt changes what happens next, but only a new state is news.
-  if (state !== connection) connectionNews.say(`${word}. ${state === "live" ? "" : next}`.trim());
-  connection = state;
-
-  lostSince = state === "live" ? null : (lostSince ?? new Date());
+  connection.show(state, detail);
+  const { lostSince } = connection;
   const stale = lostSince !== null && standings !== null;
   element("board").classList.toggle("old", stale);
   element("stale").hidden = !stale;
@@ -118,19 +98,7 @@ function offerCommands() {
   element("curl-line").textContent = `curl -N ${origin}/scores/stream`;
   element("create-line").textContent =
     `curl ${origin}/users -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" -d '{"name":"Grace"}'`;
-  // Browsers offer the clipboard only over HTTPS and on localhost.
-  if (!navigator.clipboard) return;
-  const copy = element("copy");
-  copy.hidden = false;
-  copy.addEventListener("click", async () => {
-    try {
-      await navigator.clipboard.writeText(element("curl-line").textContent);
-      copy.textContent = "Copied";
-    } catch {
-      copy.textContent = "Select and copy";
-    }
-    setTimeout(() => (copy.textContent = "Copy"), 2000);
-  });
+  offerCopy(element("copy"), element("curl-line"));
 }
 
 offerCommands();

@@ -102,6 +102,14 @@ test("after a break each topic goes on behind its own last id", () => {
   ]);
 });
 
+test("values of a feed are messages like any other", () => {
+  const { seen } = follow();
+  last(sockets).opens();
+  last(sockets).says({ type: "subscribed", topic: "scores", id: "e:1", recovered: false });
+  last(sockets).says({ type: "message", topic: "scores", id: "e:2", event: "value", data: { timestamp: 1, data: 2 } });
+  assert.deepEqual(last(seen), ["message", { event: "value", id: "e:2", data: { timestamp: 1, data: 2 } }]);
+});
+
 test("a message without an id does not move the place", () => {
   follow();
   sockets[0].opens();

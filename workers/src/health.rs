@@ -1,6 +1,6 @@
 //! Whether the worker gets anywhere: read by the readiness check.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A worker that showed no sign of life for this long is taken for dead.
@@ -10,6 +10,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Health {
     state: Mutex<State>,
+    /// Of a worker of another kind, that has to get on, too.
+    beside: Option<Arc<Health>>,
 }
 
 #[derive(Debug, Default)]
@@ -19,6 +21,12 @@ struct State {
 }
 
 impl Health {
+    /// Of a worker that runs beside another one: they are well together.
+    #[must_use]
+    pub fn beside(other: Arc<Self>) -> Self {
+        Self { beside: Some(other), ..Self::default() }
+    }
+
     /// The worker is alive.
     pub fn beat(&self) {
         self.lock().last_beat = Some(Instant::now());
@@ -39,6 +47,9 @@ impl Health {
     /// # Errors
     /// What holds it up.
     pub fn check(&self) -> Result<(), String> {
+        if let Some(beside) = &self.beside {
+            beside.check()?;
+        }
         let state = self.lock();
         if let Some(obstacle) = &state.obstacle {
             return Err(obstacle.clone());

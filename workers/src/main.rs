@@ -76,7 +76,7 @@ async fn work(settings: Settings, feeds: Vec<Feed>) -> anyhow::Result<()> {
         () = &mut stopping => return Ok(()),
     };
     let shutdown = CancellationToken::new();
-    let workers = Workers::start(&wiring, &settings, &shutdown);
+    let workers = Workers::start(&wiring, &settings, &shutdown)?;
     tracing::info!("working");
     // Beside the work: what it finds is worth a warning, and no reason to wait.
     tokio::spawn(async move { doctor::warn(&settings).await });

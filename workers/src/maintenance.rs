@@ -1,4 +1,4 @@
-//! Housekeeping: trims finished jobs, forgets updates past their retention. One process does it for all. Everything
+//! Housekeeping: trims finished jobs, forgets updates and requests to sources past their retention. One process does it for all. Everything
 //! goes in small chunks, so that no score waits behind a large delete.
 
 use std::time::Duration;
@@ -28,7 +28,12 @@ pub async fn run(wiring: Wiring, settings: Settings, shutdown: CancellationToken
             _ = beat.tick() => {}
             () = shutdown.cancelled() => break,
         }
-        match keep_house(&wiring, settings.retention.0, &shutdown).await {
+        // Somebody's lock may hold it up for long, and a server that stops does not wait for it.
+        let kept = tokio::select! {
+            kept = keep_house(&wiring, &settings) => kept,
+            () = shutdown.cancelled() => break,
+        };
+        match kept {
             Ok(()) => troubled = false,
             // Said once: the readiness check and the worker's own waits tell the rest.
             Err(error) if !troubled => {
@@ -42,13 +47,16 @@ pub async fn run(wiring: Wiring, settings: Settings, shutdown: CancellationToken
     let _ = wiring.leases.release(LEASE).await;
 }
 
-async fn keep_house(wiring: &Wiring, retention: Duration, shutdown: &CancellationToken) -> Result<(), PortError> {
+async fn keep_house(wiring: &Wiring, settings: &Settings) -> Result<(), PortError> {
     if !wiring.leases.hold(LEASE, LEASE_TIME).await? {
         return Ok(());
     }
     let before =
         |age: Duration| Micros(wiring.clock.now().0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
-    while wiring.queue.trim(before(retention + KEY_MARGIN), CHUNK).await? >= CHUNK as u64 && !shutdown.is_cancelled() {}
-    while wiring.ledger.forget_updates(before(retention), CHUNK).await? >= CHUNK as u64 && !shutdown.is_cancelled() {}
+    let retention = settings.retention.0;
+    while wiring.queue.trim(before(retention + KEY_MARGIN), CHUNK).await? >= CHUNK as u64 {}
+    while wiring.ledger.forget_updates(before(retention), CHUNK).await? >= CHUNK as u64 {}
+    let asked_before = before(settings.source_log_retention.0);
+    while wiring.request_log.forget(asked_before, CHUNK).await? >= CHUNK as u64 {}
     Ok(())
 }

@@ -14,14 +14,14 @@ use apalis_core::task::task_id::TaskId;
 use futures_util::FutureExt;
 use scorewire_core::domain::{JobId, ScoreUpdate};
 use scorewire_core::metrics::Metrics;
-use scorewire_core::ports::{DeadLetter, PortError, Queue, Replies};
+use scorewire_core::ports::{DeadLetter, JobKind, PortError, Queue, Replies};
 use scorewire_core::queue::{JobPayload, PayloadError, RawPayload};
 use scorewire_core::settings::Settings;
 
 use crate::group_commit::{Decided, GroupCommit, Refused};
 
 /// How long a job waits for a worker that can read it.
-const NEWER_WAIT: Duration = Duration::from_secs(30);
+pub(crate) const NEWER_WAIT: Duration = Duration::from_secs(30);
 
 /// When a failing job is tried again, and when it is given up on.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl RetryPolicy {
 
     /// The wait after the `attempt`-th failed try (from 1), shortened at random by up to half: jobs that failed
     /// together do not come back together. `random` is from 0 to 1.
-    fn wait(&self, attempt: u32, random: f64) -> Duration {
+    pub(crate) fn wait(&self, attempt: u32, random: f64) -> Duration {
         let doubled = self.base.saturating_mul(2_u32.saturating_pow(attempt.saturating_sub(1)));
         doubled.min(self.max).mul_f64(1.0 - random / 2.0)
     }
@@ -85,11 +85,12 @@ impl ScoreUpdates {
         match JobPayload::decode(&payload.0) {
             Ok(payload) => self.apply(job, attempt, payload.updates).await,
             Err(error @ PayloadError::Newer(_)) => {
-                self.queue.delay(job, NEWER_WAIT).await?;
+                self.queue.delay(JobKind::Scores, job, NEWER_WAIT).await?;
                 Err(error.into())
             }
             Err(error) => {
                 let letter = DeadLetter {
+                    kind: JobKind::Scores,
                     id: job.to_string(),
                     job: job.clone(),
                     payload: payload.0.clone(),
@@ -116,7 +117,7 @@ impl ScoreUpdates {
             let wait = self.policy.wait(attempt, rand::random());
             tracing::warn!(%job, attempt, ?wait, refused = refused.len(), "a job will be tried again");
             self.metrics.retries.inc();
-            self.queue.delay(job, wait).await?;
+            self.queue.delay(JobKind::Scores, job, wait).await?;
             return Err(refused.into_values().next().unwrap_or_default().into());
         }
         self.bury(&letters(job, attempt, &updates, &refused)).await?;
@@ -139,6 +140,7 @@ fn letters(job: &JobId, attempts: u32, updates: &[ScoreUpdate], refused: &Refuse
         .iter()
         .filter_map(|update| {
             Some(DeadLetter {
+                kind: JobKind::Scores,
                 id: update.id.to_string(),
                 job: job.clone(),
                 // Plain structs of strings and numbers always serialise.

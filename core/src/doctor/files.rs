@@ -145,9 +145,11 @@ fn file_system(facts: &Facts) -> Finding {
 /// Examines the database files, opened as the server opens them; those that are not there yet are left alone.
 pub(super) async fn databases(dir: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (check, synchronous, number) in
-        [("ledger.db", SqliteSynchronous::Full, FULL), ("queue.db", SqliteSynchronous::Normal, NORMAL)]
-    {
+    for (check, synchronous, number) in [
+        ("ledger.db", SqliteSynchronous::Full, FULL),
+        ("queue.db", SqliteSynchronous::Normal, NORMAL),
+        ("feeds.db", SqliteSynchronous::Full, FULL),
+    ] {
         let path = dir.join(check);
         if !path.exists() {
             continue;

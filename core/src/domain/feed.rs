@@ -104,8 +104,13 @@ impl FeedValue {
 /// What viewers are sent: `{"timestamp":1683240226,"data":{…}}`.
 impl fmt::Display for FeedValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, r#"{{"timestamp":{},"data":{}}}"#, self.timestamp, self.data)
+        f.write_str(&sent(self.timestamp, &self.data))
     }
+}
+
+/// The text that viewers are sent; the data is one line of JSON.
+pub(super) fn sent(timestamp: i64, data: &str) -> String {
+    format!(r#"{{"timestamp":{timestamp},"data":{data}}}"#)
 }
 
 #[cfg(test)]

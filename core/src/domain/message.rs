@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::Micros;
+use super::feed::sent;
 
 /// The kind of a message, as viewers name it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -14,6 +15,9 @@ pub enum Event {
     Update,
     /// The whole top of a board, whenever it changed.
     Top,
+    /// The newest value of a feed. Its data is given as the value alone, and the topic makes
+    /// `{"timestamp":<its own second>,"data":<value>}` of it.
+    Value,
     /// Any other, by its name.
     Named(Arc<str>),
 }
@@ -33,6 +37,7 @@ impl Event {
         match name {
             "update" => Ok(Self::Update),
             "top" => Ok(Self::Top),
+            "value" => Ok(Self::Value),
             _ if (1..=32).contains(&name.len()) && name.bytes().all(plain) => Ok(Self::Named(name.into())),
             _ => Err(EventError),
         }
@@ -44,6 +49,7 @@ impl Event {
         match self {
             Self::Update => "update",
             Self::Top => "top",
+            Self::Value => "value",
             Self::Named(name) => name,
         }
     }
@@ -62,6 +68,16 @@ pub struct NewMessage {
     pub event: Event,
     /// One line of JSON.
     pub data: Arc<str>,
+}
+
+impl NewMessage {
+    /// The message as its topic takes it, at this place and time. A feed's value is told with the second of that time:
+    /// what viewers read in it and what a replay by time looks for are the same.
+    #[must_use]
+    pub fn taken(self, offset: u64, at: Micros) -> Message {
+        let data = if self.event == Event::Value { sent(at.unix_seconds(), &self.data).into() } else { self.data };
+        Message { offset, at, event: self.event, data }
+    }
 }
 
 /// A message in its topic.
@@ -84,6 +100,8 @@ pub enum Key {
     User(i64),
     /// The top of the board.
     Top,
+    /// The value of the feed.
+    Value,
     /// Nothing that another message could replace.
     Alone(u64),
 }
@@ -101,6 +119,7 @@ impl Message {
             Event::Update => serde_json::from_str(&self.data)
                 .map_or(Key::Alone(self.offset), |OfUser { user_id }| Key::User(user_id)),
             Event::Top => Key::Top,
+            Event::Value => Key::Value,
             Event::Named(_) => Key::Alone(self.offset),
         }
     }
@@ -112,7 +131,7 @@ mod tests {
 
     #[test]
     fn an_event_is_known_by_its_name() {
-        for name in ["update", "top", "goal", "yellow-card"] {
+        for name in ["update", "top", "value", "goal", "yellow-card"] {
             assert_eq!(Event::parse(name).map(|event| event.name().to_owned()), Ok(name.to_owned()));
         }
         for bad in ["", "two words", "Goal", "a\nb", &"x".repeat(33)] {
@@ -121,11 +140,21 @@ mod tests {
     }
 
     #[test]
+    fn a_feeds_value_is_told_with_the_second_in_which_its_topic_took_it() {
+        let taken =
+            |event| NewMessage { event, data: "{\"price\":1.50}".into() }.taken(7, Micros(1_683_240_226_999_999));
+        assert_eq!(&*taken(Event::Value).data, r#"{"timestamp":1683240226,"data":{"price":1.50}}"#);
+        assert_eq!(&*taken(Event::Top).data, r#"{"price":1.50}"#);
+        assert_eq!((taken(Event::Value).offset, taken(Event::Value).at), (7, Micros(1_683_240_226_999_999)));
+    }
+
+    #[test]
     fn only_a_value_of_the_same_thing_replaces_a_message() {
         let key = |event, data: &str| Message { offset: 7, at: Micros(0), event, data: data.into() }.key();
         assert_eq!(key(Event::Update, r#"{"user":"a","score":3,"userId":5}"#), Key::User(5));
         assert_eq!(key(Event::Update, r#"{"score":3}"#), Key::Alone(7));
         assert_eq!(key(Event::Top, "[]"), Key::Top);
+        assert_eq!(key(Event::Value, r#"{"timestamp":1,"data":2}"#), Key::Value);
         assert_eq!(key(Event::parse("goal").expect("a name"), "{}"), Key::Alone(7));
     }
 }

@@ -28,6 +28,26 @@ pub enum Lost {
     Ahead,
 }
 
+/// Where a replay by time begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Since {
+    /// Right before the first message that is kept of the second or a later one; after the newest if there is none.
+    pub position: Position,
+    /// Everything of that second and later ones is kept.
+    pub whole: bool,
+}
+
+/// A ring as something durable holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What was kept, oldest first: offsets without holes, the last one `top`. Data as it was told.
+    pub messages: Vec<Message>,
+    /// Offset of the newest message ever appended.
+    pub top: u64,
+    /// Time of the newest message no longer kept; before the first eviction, when the ring began.
+    pub forgotten_until: Micros,
+}
+
 /// The newest messages of one topic in one epoch.
 #[derive(Debug)]
 pub struct Ring {
@@ -49,11 +69,30 @@ impl Ring {
         Self { epoch, limits, messages: VecDeque::new(), top: 0, forgotten_until: now, latest: now }
     }
 
+    /// A ring that goes on where a stored one ended, under an epoch's name. Messages that do not belong to it, because
+    /// there is a hole between them and its end, count as forgotten.
+    #[must_use]
+    pub fn restored(epoch: Epoch, limits: RingLimits, stored: Stored) -> Self {
+        let Stored { messages, top, forgotten_until } = stored;
+        let latest = messages.last().map_or(forgotten_until, |newest| newest.at.max(forgotten_until));
+        let mut ring = Self { epoch, limits, messages: VecDeque::new(), top, forgotten_until, latest };
+        let mut expected = top;
+        for message in messages.into_iter().rev() {
+            if message.offset != expected || expected == 0 {
+                ring.forgotten_until = ring.forgotten_until.max(message.at);
+                break;
+            }
+            ring.messages.push_front(Arc::new(message));
+            expected -= 1;
+        }
+        ring
+    }
+
     /// Appends a message and forgets what the limits no longer hold.
     pub fn append(&mut self, message: NewMessage, now: Micros) -> Arc<Message> {
         self.latest = self.latest.max(now);
         self.top += 1;
-        let message = Arc::new(Message { offset: self.top, at: self.latest, event: message.event, data: message.data });
+        let message = Arc::new(message.taken(self.top, self.latest));
         self.messages.push_back(Arc::clone(&message));
         self.evict(self.latest);
         message
@@ -77,6 +116,12 @@ impl Ring {
         Position { epoch: self.epoch.clone(), offset: self.top }
     }
 
+    /// The place before the oldest message that is kept; after the newest if none is.
+    #[must_use]
+    pub fn oldest(&self) -> Position {
+        Position { epoch: self.epoch.clone(), offset: self.top - self.messages.len() as u64 }
+    }
+
     /// At most `limit` messages right after `position`, oldest first; empty when nothing is newer.
     ///
     /// # Errors
@@ -91,88 +136,15 @@ impl Ring {
         Ok(self.messages.iter().skip(kept - behind).take(limit).cloned().collect())
     }
 
-    /// The place right before the first message of this Unix second or a later one.
-    ///
-    /// # Errors
-    /// [`Lost::TooOld`] when a message of that second or later may have been forgotten.
-    pub fn since(&self, unix_seconds: i64) -> Result<Position, Lost> {
-        if unix_seconds <= self.forgotten_until.unix_seconds() {
-            return Err(Lost::TooOld);
-        }
+    /// Where everything of a Unix second and later ones begins, as far as it is kept.
+    #[must_use]
+    pub fn since(&self, unix_seconds: i64) -> Since {
         let newer = self.messages.iter().rev().take_while(|m| m.at.unix_seconds() >= unix_seconds).count();
-        Ok(Position { epoch: self.epoch.clone(), offset: self.top - newer as u64 })
+        let position = Position { epoch: self.epoch.clone(), offset: self.top - newer as u64 };
+        Since { position, whole: unix_seconds > self.forgotten_until.unix_seconds() }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::Event;
-
-    fn ring(messages: usize, age_us: i64) -> Ring {
-        Ring::new(Epoch::parse("e1").expect("valid"), RingLimits { messages, age_us }, Micros(0))
-    }
-
-    fn say(ring: &mut Ring, text: &str, at: i64) -> u64 {
-        ring.append(NewMessage { event: Event::Update, data: text.into() }, Micros(at)).offset
-    }
-
-    fn at(offset: u64) -> Position {
-        Position { epoch: Epoch::parse("e1").expect("valid"), offset }
-    }
-
-    fn offsets(replayed: Result<Vec<Arc<Message>>, Lost>) -> Result<Vec<u64>, Lost> {
-        replayed.map(|messages| messages.iter().map(|m| m.offset).collect())
-    }
-
-    #[test]
-    fn offsets_have_no_holes_and_a_replay_is_whole_or_refused() {
-        let mut ring = ring(3, i64::MAX);
-        for n in 1..=5 {
-            assert_eq!(say(&mut ring, "x", n), n as u64);
-        }
-        assert_eq!(offsets(ring.after(&at(2), 10)), Ok(vec![3, 4, 5]));
-        assert_eq!(offsets(ring.after(&at(2), 2)), Ok(vec![3, 4]));
-        assert_eq!(offsets(ring.after(&at(5), 10)), Ok(vec![]));
-        assert_eq!(offsets(ring.after(&at(1), 10)), Err(Lost::TooOld));
-        assert_eq!(offsets(ring.after(&at(6), 10)), Err(Lost::Ahead));
-        let elsewhere = Position { epoch: Epoch::parse("e2").expect("valid"), offset: 5 };
-        assert_eq!(offsets(ring.after(&elsewhere, 10)), Err(Lost::EpochChanged));
-    }
-
-    #[test]
-    fn age_evicts_too() {
-        let mut ring = ring(100, 10);
-        say(&mut ring, "old", 1);
-        say(&mut ring, "new", 15);
-        assert_eq!(offsets(ring.after(&at(1), 10)), Ok(vec![2]));
-        assert_eq!(offsets(ring.after(&at(0), 10)), Err(Lost::TooOld));
-        ring.evict(Micros(100));
-        assert_eq!(offsets(ring.after(&at(2), 10)), Ok(vec![]));
-        assert_eq!(offsets(ring.after(&at(1), 10)), Err(Lost::TooOld));
-    }
-
-    #[test]
-    fn time_never_runs_backwards_in_a_topic() {
-        let mut ring = ring(10, i64::MAX);
-        say(&mut ring, "a", 9);
-        say(&mut ring, "b", 3);
-        let replayed = ring.after(&at(0), 10).expect("kept");
-        assert!(replayed.iter().all(|m| m.at == Micros(9)));
-    }
-
-    #[test]
-    fn since_is_inclusive_and_refuses_a_second_that_may_be_incomplete() {
-        let second = 1_000_000;
-        let mut ring = ring(2, i64::MAX);
-        say(&mut ring, "a", 5 * second);
-        say(&mut ring, "b", 6 * second + 1);
-        assert_eq!(ring.since(6), Ok(at(1)));
-        assert_eq!(ring.since(5), Ok(at(0)));
-        assert_eq!(ring.since(7), Ok(at(2)));
-        assert_eq!(ring.since(0), Err(Lost::TooOld), "the ring began within second 0");
-        say(&mut ring, "c", 6 * second + 2);
-        assert_eq!(ring.since(6), Ok(at(1)));
-        assert_eq!(ring.since(5), Err(Lost::TooOld));
-    }
-}
+#[path = "ring_tests.rs"]
+mod tests;

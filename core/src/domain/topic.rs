@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::BoardId;
+use super::{BoardId, FeedName};
 
 /// The longest name of a topic, in bytes.
 const LONGEST: usize = 128;
@@ -28,7 +28,7 @@ pub enum TopicError {
     #[error("a topic's name is 1 to {LONGEST} letters, digits and . _ : -")]
     Malformed,
     /// It is the name of none.
-    #[error("there is no such topic: choose scores, or match:<id>")]
+    #[error("there is no such topic: choose scores, match:<id>, or feed:<name> of a feed that is configured")]
     Unknown,
 }
 
@@ -39,13 +39,19 @@ impl TopicName {
         if *board == BoardId::main() { Self("scores".into()) } else { Self(format!("scores:{board}").into()) }
     }
 
+    /// The topic of a feed: `feed:<name>`.
+    #[must_use]
+    pub fn of_feed(feed: &FeedName) -> Self {
+        Self(format!("feed:{feed}").into())
+    }
+
     /// A name that was checked when its topic was first used.
     #[must_use]
     pub fn stored(text: &str) -> Self {
         Self(text.into())
     }
 
-    /// The topic that a viewer names.
+    /// The topic that a viewer names. Which feeds there are is not known here: one that is not configured passes.
     ///
     /// # Errors
     /// [`TopicError`] when there is none of this name.
@@ -55,13 +61,14 @@ impl TopicName {
             return Err(TopicError::Malformed);
         }
         let of_match = text.strip_prefix("match:").is_some_and(|id| !id.is_empty());
-        if text == "scores" || of_match { Ok(Self(text.into())) } else { Err(TopicError::Unknown) }
+        let topic = Self(text.into());
+        if text == "scores" || of_match || topic.feed().is_some() { Ok(topic) } else { Err(TopicError::Unknown) }
     }
 
     /// What its messages mean together.
     #[must_use]
     pub fn kind(&self) -> TopicKind {
-        if self.board().is_some() { TopicKind::State } else { TopicKind::Log }
+        if self.board().is_some() || self.feed().is_some() { TopicKind::State } else { TopicKind::Log }
     }
 
     /// The board whose topic this is; `None` for any other topic.
@@ -71,6 +78,12 @@ impl TopicName {
             "" => Some(BoardId::main()),
             rest => rest.strip_prefix(':').map(BoardId::new).filter(|board| Self::of_board(board) == *self),
         }
+    }
+
+    /// The feed whose topic this is; `None` for any other topic.
+    #[must_use]
+    pub fn feed(&self) -> Option<FeedName> {
+        FeedName::parse(self.0.strip_prefix("feed:")?).ok()
     }
 
     /// The name as text.
@@ -101,10 +114,22 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_knows_its_feed() {
+        let feed = FeedName::parse("btc-usd").expect("a name");
+        let topic = TopicName::of_feed(&feed);
+        assert_eq!((topic.as_str(), topic.feed()), ("feed:btc-usd", Some(feed)));
+        assert_eq!((topic.board(), topic.kind()), (None, TopicKind::State));
+        for other in ["feed:", "feed", "feed:BTC", "feed:a:b", "match:feed:a", "scores"] {
+            assert_eq!(TopicName::stored(other).feed(), None, "{other}");
+        }
+    }
+
+    #[test]
     fn viewers_name_topics_that_exist() {
         assert_eq!(TopicName::parse("scores").map(|topic| topic.kind()), Ok(TopicKind::State));
         assert_eq!(TopicName::parse("match:15986").map(|topic| topic.kind()), Ok(TopicKind::Log));
-        for unknown in ["match:", "match", "scores:weekly", "weather"] {
+        assert_eq!(TopicName::parse("feed:btc-usd").map(|topic| topic.kind()), Ok(TopicKind::State));
+        for unknown in ["match:", "match", "scores:weekly", "weather", "feed:", "feed:BTC", "feed:a_b"] {
             assert_eq!(TopicName::parse(unknown), Err(TopicError::Unknown), "{unknown}");
         }
         for malformed in ["", "match:a b", "match:a,b", "match:ä", "match:a\n", &format!("match:{}", "1".repeat(123))]

@@ -61,7 +61,7 @@ pub struct JobRecord {
     pub state: JobState,
     /// Failed tries so far.
     pub attempts: u32,
-    /// How many updates it carries; `None` when it can not be read.
+    /// How many updates it carries; `None` when it can not be read, and for any other kind than scores.
     pub updates: Option<usize>,
     /// When the first of its updates was accepted, or else the job was made.
     pub accepted_at: Option<Micros>,
@@ -124,12 +124,19 @@ pub struct JobPage {
 /// new job with all its tries before it: of two retries one queues, and the update is found under the new job.
 /// Its id stays the same, so the ledger still applies it once. `discard` forgets the letter with the keys its
 /// updates were accepted under: the next request with such a key is a new one. A dead letter that could not be
-/// read is retried with the same bytes; the keys in it are unknown and stay until their retention is over.
+/// read is retried with the same bytes; the keys in it are unknown and stay until their retention is over. So is a
+/// dead letter of another kind than scores, without its claim: its worker asks for that when it has it in hand.
 #[async_trait]
 pub trait JobInspector: Send + Sync {
-    /// Jobs in a state, from the end of another page on.
-    async fn list(&self, state: JobState, after: Option<&JobCursor>, limit: usize) -> Result<JobPage, PortError>;
-    /// The dead letter or unfinished job with this id, or the unfinished job that carries the update with it.
+    /// Jobs of a kind in a state, from the end of another page on.
+    async fn list(
+        &self,
+        kind: JobKind,
+        state: JobState,
+        after: Option<&JobCursor>,
+        limit: usize,
+    ) -> Result<JobPage, PortError>;
+    /// The dead letter or unfinished job of any kind with this id, or the unfinished job that carries the update with it.
     async fn find(&self, id: &str) -> Result<Option<JobRecord>, PortError>;
     /// Queues dead letters again; returns the ids of those that were dead, in the order they were named.
     async fn retry(&self, ids: &[String]) -> Result<Vec<String>, PortError>;

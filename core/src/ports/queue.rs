@@ -1,5 +1,6 @@
 //! The durable queue. Accepting is one atomic durable write; delivery is at least once.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,15 +15,32 @@ use crate::domain::{
 pub enum JobKind {
     /// Score updates.
     Scores,
+    /// Fetches of feeds' sources.
+    Fetch,
 }
 
 impl JobKind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Scores, Self::Fetch];
+
     /// The queue's name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Scores => "scores",
+            Self::Fetch => "fetch",
         }
+    }
+}
+
+impl FromStr for JobKind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == word)
+            .ok_or_else(|| format!("choose from: {}", Self::ALL.map(Self::name).join(", ")))
     }
 }
 
@@ -120,11 +138,13 @@ pub struct QueuedUpdate {
 /// Work that was given up on, kept for a person to look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The update's id, or the job's where the payload can not be read.
+    /// Whose queue it was in.
+    pub kind: JobKind,
+    /// The update's id; the job's where the payload can not be read, and for any other kind than scores.
     pub id: String,
     /// The job it came in.
     pub job: JobId,
-    /// The update as JSON, or the bytes of the job that can not be read.
+    /// The update as JSON, or the bytes of the job.
     pub payload: Vec<u8>,
     /// Why.
     pub reason: String,
@@ -143,7 +163,7 @@ pub struct QueueStats {
     pub dead: u64,
 }
 
-/// Accepts work durably and keeps its bookkeeping; the worker's side is [`crate::queue::JobSource`].
+/// Accepts score updates durably and keeps the bookkeeping of every kind's queue; the worker's side is [`crate::queue::JobSource`].
 ///
 /// Obligations: when `accept` returns `Ok`, every `Accepted` update survives a crash of everything; job and
 /// key index are written in one atomic step, so that of two calls with one key exactly one is `Accepted`.
@@ -155,11 +175,11 @@ pub trait Queue: Send + Sync {
     /// The update with this id, if the queue still knows it (waiting or dead).
     async fn find_update(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError>;
     /// Has a failing job wait this long before its next try.
-    async fn delay(&self, job: &JobId, wait: Duration) -> Result<(), PortError>;
+    async fn delay(&self, kind: JobKind, job: &JobId, wait: Duration) -> Result<(), PortError>;
     /// Parks letters; parking one twice changes nothing.
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError>;
     /// How full the queue of a kind is.
     async fn stats(&self, kind: JobKind) -> Result<QueueStats, PortError>;
-    /// Deletes at most `limit` finished jobs, and keys accepted before `keys_before`. Says how many rows went.
+    /// Deletes at most `limit` finished jobs of all kinds, and keys accepted before `keys_before`. Says how many rows went.
     async fn trim(&self, keys_before: Micros, limit: usize) -> Result<u64, PortError>;
 }

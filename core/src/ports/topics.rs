@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::PortError;
-use crate::domain::{Epoch, Lost, Message, NewMessage, Position, TopicName};
+use crate::domain::{Epoch, Lost, Message, NewMessage, Position, Since, TopicName};
 
 /// New messages of one topic, as every process hears of them.
 #[derive(Clone, Debug)]
@@ -26,7 +26,10 @@ pub struct Announcement {
 /// replay is whole or refused; time never runs backwards within a topic. Announcements may be lost (a slow
 /// listener, a dead connection): a listener compares offsets and reads what it missed. When an adapter's own source
 /// of announcements was interrupted, it announces no messages for every topic asked for before, so that listeners
-/// of an idle topic look too. An append that failed as unavailable may have taken place.
+/// of an idle topic look too. An append that failed as unavailable may have taken place. A value of a feed is told with
+/// the second of the topic's own time ([`Event::Value`](crate::domain::Event::Value)); all other data stays as it was
+/// given. Each topic is kept within its own limits; one that survives has its messages, though not its epoch, after
+/// a restart of what holds them.
 #[async_trait]
 pub trait Topics: Send + Sync {
     /// Appends messages and announces them.
@@ -38,8 +41,8 @@ pub trait Topics: Send + Sync {
         position: &Position,
         limit: usize,
     ) -> Result<Result<Vec<Arc<Message>>, Lost>, PortError>;
-    /// The place right before the first message of a Unix second or a later one, or why it is lost.
-    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Result<Position, Lost>, PortError>;
+    /// Where everything of a Unix second and later ones begins, as far as it is kept.
+    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Since, PortError>;
     /// The place after the newest message.
     async fn position(&self, topic: &TopicName) -> Result<Position, PortError>;
     /// What is announced from now on.

@@ -1,10 +1,13 @@
-//! Adapters of the [`Queue`](crate::ports::Queue) port, and the worker's side of each.
+//! Adapters of the queue's ports ([`Queue`](crate::ports::Queue), [`UniqueJobs`](crate::ports::UniqueJobs),
+//! [`JobInspector`](crate::ports::JobInspector)), and the worker's side of each.
 
+mod fetch_payload;
 mod payload;
 mod record;
 pub mod redis_streams;
 pub mod sqlite;
 
+pub use fetch_payload::FetchPayload;
 pub use payload::{JobPayload, PayloadError, RawCodec, RawPayload};
 pub use redis_streams::RedisQueue;
 pub use sqlite::SqliteQueue;

@@ -1,6 +1,7 @@
 //! What a score job carries: versioned JSON. A worker that meets a newer version delays the job, never kills it.
 
 use apalis_core::backend::codec::Codec;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ScoreUpdate;
@@ -42,7 +43,7 @@ pub struct JobPayload {
 #[derive(Debug, thiserror::Error)]
 pub enum PayloadError {
     /// Written by a newer version: it can wait for a newer worker.
-    #[error("the job has payload version {0}, newer than the {VERSION} this worker reads: upgrade the workers")]
+    #[error("the job has payload version {0}, newer than this worker reads: upgrade the workers")]
     Newer(u32),
     /// Not a payload.
     #[error("the job's payload can not be read: {0}")]
@@ -73,18 +74,27 @@ impl JobPayload {
     /// # Errors
     /// [`PayloadError::Newer`] whatever else it holds: a newer version may have another shape.
     pub fn decode(bytes: &[u8]) -> Result<Self, PayloadError> {
-        #[derive(Deserialize)]
-        struct Version {
-            v: u32,
-        }
-        let read = serde_json::from_slice::<Self>(bytes);
-        let v = match &read {
-            Ok(payload) => payload.v,
-            // Only what can not be read is looked at twice.
-            Err(_) => serde_json::from_slice::<Version>(bytes)?.v,
-        };
-        if v > VERSION { Err(PayloadError::Newer(v)) } else { Ok(read?) }
+        decode(bytes, VERSION, |payload: &Self| payload.v)
     }
+}
+
+/// Reads a payload of a version up to `newest`.
+pub(super) fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    newest: u32,
+    version: impl Fn(&T) -> u32,
+) -> Result<T, PayloadError> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u32,
+    }
+    let read = serde_json::from_slice::<T>(bytes);
+    let v = match &read {
+        Ok(payload) => version(payload),
+        // Only what can not be read is looked at twice.
+        Err(_) => serde_json::from_slice::<Version>(bytes)?.v,
+    };
+    if v > newest { Err(PayloadError::Newer(v)) } else { Ok(read?) }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::ports::{DeadLetter, JobKind, JobRecord, JobState};
 
 /// What an adapter knows of a job that is not finished.
 pub(super) struct Unfinished {
+    pub(super) kind: JobKind,
     pub(super) id: String,
     pub(super) state: JobState,
     pub(super) attempts: u32,
@@ -18,10 +19,10 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     pub(super) fn record(self) -> JobRecord {
-        let updates = JobPayload::decode(&self.payload).ok().map(|payload| payload.updates);
+        let updates = updates(self.kind, &self.payload);
         JobRecord {
             job: JobId::new(&self.id),
-            kind: JobKind::Scores,
+            kind: self.kind,
             state: self.state,
             attempts: self.attempts,
             updates: updates.as_ref().map(Vec::len),
@@ -42,7 +43,7 @@ pub(super) fn dead(letter: DeadLetter, died_at: Micros) -> JobRecord {
         accepted_at: accepted_at(updates.as_deref(), letter.job.as_str()),
         id: letter.id,
         job: letter.job,
-        kind: JobKind::Scores,
+        kind: letter.kind,
         state: JobState::Dead,
         attempts: letter.attempts,
         updates: updates.as_ref().map(Vec::len),
@@ -59,13 +60,22 @@ pub(super) fn carries(job: &JobRecord, update: &UpdateId) -> bool {
     carried.iter().any(|carried| carried.id == *update)
 }
 
-/// The payload of the job that a dead letter becomes, and the updates in it; `None` when it can not be read.
+/// The payload of the job that a dead letter becomes, and the updates in it; `None` when it can not be read or is of
+/// another kind.
 pub(super) fn requeued(letter: &DeadLetter) -> (Vec<u8>, Option<Vec<ScoreUpdate>>) {
     // Under its own id lies a job that was parked whole; under an update's, one update of it.
     let payload =
         if letter.id == letter.job.as_str() { letter.payload.clone() } else { JobPayload::wrap(&letter.payload) };
-    let updates = JobPayload::decode(&payload).ok().map(|payload| payload.updates);
+    let updates = updates(letter.kind, &payload);
     (payload, updates)
+}
+
+/// Only jobs of kind scores carry updates.
+fn updates(kind: JobKind, payload: &[u8]) -> Option<Vec<ScoreUpdate>> {
+    match kind {
+        JobKind::Scores => JobPayload::decode(payload).ok().map(|payload| payload.updates),
+        JobKind::Fetch => None,
+    }
 }
 
 fn accepted_at(updates: Option<&[ScoreUpdate]>, job: &str) -> Option<Micros> {

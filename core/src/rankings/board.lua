@@ -1,17 +1,17 @@
 -- Library of every script that touches a board. It follows the library of topics.
 --
--- KEYS[1..2], ARGV[1..6]: see log.lua
+-- KEYS[1..2], ARGV[1..7]: see log.lua
 -- KEYS[3] hash of the board: schema (the marker of a whole board), top (JSON as viewers were last told), building
 -- KEYS[4] sorted set: score -> 16 hexadecimal digits of (largest time - reached_at), 14 of (2^53-1 - user id), so that
 --         the reverse order is: higher score, earlier time, lower id
 -- KEYS[5] hash: user id -> "<version> <score> <member of the sorted set> <name as JSON>"
--- ARGV[7] rows of the top   ARGV[8] schema that this program understands
+-- ARGV[8] rows of the top   ARGV[9] schema that this program understands
 -- Standings are five arguments each: user id, version, score, member, name as JSON. Names never pass through
 -- Lua's own JSON, and integers are exact up to 2^53.
 
 -- Whether the board is whole: keys can be lost one by one.
 local function marked()
-  return redis.call('HGET', KEYS[3], 'schema') == ARGV[8]
+  return redis.call('HGET', KEYS[3], 'schema') == ARGV[9]
     and redis.call('ZCARD', KEYS[4]) == redis.call('HLEN', KEYS[5])
 end
 
@@ -20,7 +20,7 @@ end
 -- order, and by user id the place of the last one.
 local function take_all()
   local users, held, taken, last = {}, {}, {}, {}
-  for i = 9, #ARGV, 5 do
+  for i = 10, #ARGV, 5 do
     users[#users + 1] = ARGV[i]
   end
   if #users == 0 then
@@ -32,7 +32,7 @@ local function take_all()
       held[users[i]] = { version = tonumber(version), score = score, member = member }
     end
   end
-  for i = 9, #ARGV, 5 do
+  for i = 10, #ARGV, 5 do
     local user, version = ARGV[i], tonumber(ARGV[i + 1])
     local row = held[user] or { score = '0' }
     if not row.version or row.version < version then
@@ -96,7 +96,7 @@ end
 -- Renders the top anew; returns it if it changed.
 local function render_top()
   local lines = {}
-  for i, row in ipairs(rows(0, tonumber(ARGV[7]) - 1)) do
+  for i, row in ipairs(rows(0, tonumber(ARGV[8]) - 1)) do
     lines[i] = '{"rank":' .. row[1] .. ',"userId":' .. row[2] .. ',"user":' .. row[3] .. ',"score":' .. row[4] .. '}'
   end
   local top = '[' .. table.concat(lines, ',') .. ']'

@@ -1,6 +1,6 @@
 -- Takes standings of newer versions, appends their updates and a changed top to the topic, and announces them.
--- KEYS, ARGV[1..8]: see log.lua, board.lua
--- ARGV[9..] standings, five arguments each
+-- KEYS, ARGV[1..9]: see log.lua, board.lua
+-- ARGV[10..] standings, five arguments each
 -- Result: how many were news; 'unbuilt' when the board has no marker of this schema
 if not marked() then
   return { 'unbuilt' }

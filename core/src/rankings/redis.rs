@@ -79,8 +79,9 @@ impl RedisRankings {
         more: impl IntoIterator<Item = String>,
     ) -> Result<Vec<String>, PortError> {
         let handle = self.topics.handle();
+        let name = TopicName::of_board(board);
         let BoardKeys { topic, board, order, users } = handle.board_keys(board);
-        let mut arguments = self.topics.arguments(&topic);
+        let mut arguments = self.topics.arguments(&name, &topic);
         arguments.extend([self.top_rows.to_string(), SCHEMA.to_string()]);
         arguments.extend(more);
         handle.run(operation, script, &[&topic.topic, &topic.log, &board, &order, &users], &arguments).await

@@ -10,6 +10,7 @@
 //! | `{<prefix>b:<board>}order` | sorted set | score → time and user, so that ties are in order |
 //! | `{<prefix>b:<board>}users` | hash | user id → `<version> <score> <member> <name as JSON>` |
 //! | `{<prefix>t:<topic>}topic`, `…log` | | the same of a topic without a board |
+//! | `{<prefix>t:feed:<name>}feed` | hash | of a feed: `offset`, `at`, `data` of its newest message, `note` |
 //! | `{<prefix>lease:<name>}` | string | who holds a lease |
 //! | `{<prefix>l:<limit>:<subject or address>}` | string | the bucket of a rate limit, see its script |
 //!
@@ -44,6 +45,11 @@ impl RedisHandle {
         };
         let channel = format!("{}{topic}", self.channels());
         TopicKeys { topic: format!("{tag}topic"), log: format!("{tag}log"), channel }
+    }
+
+    /// Keys of a feed's topic, and the hash of the feed itself.
+    pub(crate) fn feed_keys(&self, topic: &TopicName) -> (TopicKeys, String) {
+        (self.topic_keys(topic), format!("{{{}t:{topic}}}feed", self.prefix()))
     }
 
     pub(crate) fn board_keys(&self, board: &BoardId) -> BoardKeys {

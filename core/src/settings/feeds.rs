@@ -42,6 +42,10 @@ pub struct Feed {
     pub keep: Duration,
     /// Messages kept for replay.
     pub keep_messages: usize,
+    /// Time without a good fetch after which the value is stale.
+    pub stale_after: Duration,
+    /// Time after which a value that is confirmed, but never changes, is stale; `None`: it may stand still.
+    pub max_unchanged: Option<Duration>,
     /// Values that came from the environment.
     secrets: Vec<Secret>,
 }
@@ -102,6 +106,10 @@ struct Table {
     keep: Duration,
     #[serde(default = "thousand")]
     keep_messages: usize,
+    #[serde(default, deserialize_with = "span")]
+    stale_after: Duration,
+    #[serde(default, deserialize_with = "span")]
+    max_unchanged: Duration,
 }
 
 const fn ten_seconds() -> Duration {
@@ -139,6 +147,8 @@ impl Table {
             dedupe: None,
             keep: hour(),
             keep_messages: thousand(),
+            stale_after: Duration::ZERO,
+            max_unchanged: Duration::ZERO,
         }
     }
 
@@ -180,6 +190,8 @@ impl Table {
             filters,
             keep: self.keep,
             keep_messages: self.keep_messages,
+            stale_after: if self.stale_after.is_zero() { self.fetch_every * 2 } else { self.stale_after },
+            max_unchanged: Some(self.max_unchanged).filter(|most| !most.is_zero()),
             secrets,
         })
     }
@@ -207,7 +219,13 @@ impl Feed {
             let feed = table.feed(variable).map_err(|(key, reason)| wrong(key, format!("feed {name}: {reason}")))?;
             feeds.push(feed);
         }
-        Ok(feeds)
+        match &settings.default_feed.0 {
+            Some(name) if feeds.iter().all(|feed| feed.name != *name) => Err(SettingsError::Value {
+                key: "default_feed".to_owned(),
+                reason: format!("there is no feed {name}: write [[feeds]] with this name, or name another"),
+            }),
+            _ => Ok(feeds),
+        }
     }
 }
 

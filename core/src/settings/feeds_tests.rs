@@ -126,3 +126,14 @@ fn a_changed_feed_has_another_fingerprint() {
         assert_ne!(of(BTC), of(&BTC.replace(before, after)), "{before}");
     }
 }
+
+#[test]
+fn the_default_feed_is_one_that_is_configured() {
+    let named = |name: &str| {
+        let default_feed = Some(Maybe(Some(name.parse().expect("a name"))));
+        feeds(BTC, Overrides { default_feed, ..Overrides::default() })
+    };
+    assert!(named("btc-usd").is_ok());
+    let refused = named("match").expect_err("not configured");
+    assert!(refused.contains("default_feed") && refused.contains("there is no feed match"), "{refused}");
+}

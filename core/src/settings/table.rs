@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::file::{SettingsError, SettingsFile};
 use super::origin::OriginPattern;
 use super::units::{Bytes, Failing, List, LogFormat, Maybe, Rate, Role, Secret, Span, StreamAccess};
+use crate::domain::FeedName;
 
 /// A setting as its documentation shows it.
 #[derive(Clone, Copy, Debug)]
@@ -149,6 +150,8 @@ settings! {
     retry_max: Span = "5m", "SCOREWIRE_RETRY_MAX";
     /// How long the ledger remembers an update and its key deduplicates (24 hours at least)
     retention: Span = "30days", "SCOREWIRE_RETENTION";
+    /// How long requests to sources are kept in the log
+    source_log_retention: Span = "7days", "SCOREWIRE_SOURCE_LOG_RETENTION";
     /// Rows of `snapshot` and `top` messages, and of GET /scores without a limit
     top_rows: usize = "10", "SCOREWIRE_TOP_ROWS";
     /// Messages of a topic kept for replay
@@ -179,6 +182,8 @@ settings! {
     stream_token_life: Span = "5m", "SCOREWIRE_STREAM_TOKEN_LIFE";
     /// Silence after which a viewer gets a comment line
     heartbeat: Span = "15s", "SCOREWIRE_HEARTBEAT";
+    /// Feed of GET /stream; empty: the first
+    default_feed: Maybe<FeedName> = "", "SCOREWIRE_DEFAULT_FEED";
     /// Source of the feed `match`: an http or https URL; alone it makes this feed
     source_url: Maybe<Secret> = "", "SOURCE_URL";
     /// From one fetch of the feed `match` to the next; empty: its fetch_every
@@ -195,6 +200,10 @@ settings! {
     source_max_body: Bytes = "4MiB", "SCOREWIRE_SOURCE_MAX_BODY";
     /// Redirects of a source that are followed
     source_redirects: u32 = "3", "SCOREWIRE_SOURCE_REDIRECTS";
+    /// Tries of one fetch before its feed's next tick, where the failure may pass within seconds
+    fetch_attempts: u32 = "3", "SCOREWIRE_FETCH_ATTEMPTS";
+    /// Fetches at once, of one process; further ones wait
+    fetch_concurrency: usize = "32", "SCOREWIRE_FETCH_CONCURRENCY";
     /// Failures in a row after which a source is only probed now and then
     source_failures: u32 = "3", "SCOREWIRE_SOURCE_FAILURES";
     /// Longest time between two probes of a failing source; the time grows to it from fetch_every

@@ -1,10 +1,10 @@
 -- Appends messages and announces them; without messages, only tells the position.
--- KEYS, ARGV[1..6]: see log.lua
--- ARGV[7..] event, data of each message
+-- KEYS, ARGV[1..7]: see log.lua
+-- ARGV[8..] event, data of each message
 -- Result: epoch, offset of the newest message
 open()
 local messages = {}
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   messages[#messages + 1] = { ARGV[i], ARGV[i + 1] }
 end
 if #messages > 0 then

@@ -12,7 +12,7 @@ use tokio::sync::broadcast;
 use tokio::time::{Instant, sleep};
 
 use super::redis::position;
-use crate::domain::{Epoch, Event, Message, Micros, Position, RingLimits, TopicName};
+use crate::domain::{Epoch, Event, Keeping, Message, Micros, Position, TopicName};
 use crate::ports::{Announcement, PortError};
 use crate::redis::{Audience, RedisHandle, Subscription, Watch};
 
@@ -48,7 +48,7 @@ struct Heard {
 /// Turns what is published into announcements of this process.
 pub(super) struct Listener {
     handle: RedisHandle,
-    limits: RingLimits,
+    keeping: Arc<Keeping>,
     timings: Timings,
     channels: String,
     subscription: Subscription,
@@ -57,13 +57,13 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(handle: RedisHandle, limits: RingLimits, timings: Timings) -> Self {
+    pub(super) fn new(handle: RedisHandle, keeping: Arc<Keeping>, timings: Timings) -> Self {
         let channels = handle.channels();
         let Timings { probe, answer, back_off, .. } = timings;
         let watch = Watch { probe, answer, back_off };
         let subscription = Subscription::new(handle.clone(), format!("{channels}*"), "announcements", watch);
         let sender = broadcast::channel(ANNOUNCEMENTS).0;
-        Self { handle, limits, timings, channels, subscription, sender, heard: Mutex::default() }
+        Self { handle, keeping, timings, channels, subscription, sender, heard: Mutex::default() }
     }
 
     pub(super) fn announcements(&self) -> broadcast::Receiver<Announcement> {
@@ -129,7 +129,7 @@ impl Audience for Listener {
         let mut everything = repaired;
         loop {
             for (topic, known) in self.followed(everything) {
-                let now = match position(&self.handle, self.limits, &topic).await {
+                let now = match position(&self.handle, &self.keeping, &topic).await {
                     Ok(now) => now,
                     Err(error) => return error,
                 };

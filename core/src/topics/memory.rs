@@ -1,6 +1,7 @@
 //! Topics in this process's memory: for the embedded deployment, where one process is everything.
 //!
-//! A restart begins a new epoch, so cursors of an earlier life are answered by a reset instead of a gap.
+//! A restart begins a new epoch, so cursors of an earlier life are answered by a reset instead of a gap. What shall
+//! survive it is stored by somebody else and restored before the first use.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,9 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::random_epoch;
-use crate::domain::{Lost, Message, NewMessage, Position, Ring, RingLimits, TopicName};
+use crate::domain::{
+    Epoch, Keeping, Lost, Message, Micros, NewMessage, Position, Ring, RingLimits, Since, Stored, TopicName,
+};
 use crate::ports::{Announcement, Clock, PortError, Topics};
 
 /// Announcements a slow listener may lag behind before it has to read the topic instead.
@@ -18,7 +21,7 @@ const ANNOUNCEMENTS: usize = 1_024;
 /// Rings in memory.
 pub struct MemoryTopics {
     rings: Mutex<HashMap<TopicName, Ring>>,
-    limits: RingLimits,
+    keeping: Arc<Keeping>,
     clock: Arc<dyn Clock>,
     announcements: broadcast::Sender<Announcement>,
 }
@@ -26,14 +29,18 @@ pub struct MemoryTopics {
 impl MemoryTopics {
     /// No topics yet; each begins with its first use.
     #[must_use]
-    pub fn new(limits: RingLimits, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(keeping: impl Into<Arc<Keeping>>, clock: Arc<dyn Clock>) -> Self {
         let (announcements, _) = broadcast::channel(ANNOUNCEMENTS);
-        Self { rings: Mutex::default(), limits, clock, announcements }
+        Self { rings: Mutex::default(), keeping: keeping.into(), clock, announcements }
     }
 
-    /// Appends and announces under one lock, so that announcements stand in the topic's order.
+    /// Appends and announces.
     pub(crate) fn append_now(&self, topic: &TopicName, messages: Vec<NewMessage>) -> Position {
-        let now = self.clock.now();
+        self.append_at(topic, messages, self.clock.now())
+    }
+
+    /// Appends and announces as of `now`, under one lock, so that announcements stand in the topic's order.
+    pub(crate) fn append_at(&self, topic: &TopicName, messages: Vec<NewMessage>, now: Micros) -> Position {
         let mut rings = self.lock();
         let ring = self.ring(&mut rings, topic);
         let messages: Arc<[Arc<Message>]> = messages.into_iter().map(|m| ring.append(m, now)).collect();
@@ -54,6 +61,19 @@ impl MemoryTopics {
         let _ = self.announcements.send(Announcement { topic: topic.clone(), epoch, messages: [].into() });
     }
 
+    /// Goes on where a topic ended before a restart, in the same life if nothing that was announced is missing. What is
+    /// held of it is forgotten: call it before the topic is used.
+    pub fn restore(&self, topic: &TopicName, epoch: Epoch, stored: Stored) {
+        let mut ring = Ring::restored(epoch, self.keeping.of(topic).limits, stored);
+        ring.evict(self.clock.now());
+        self.lock().insert(topic.clone(), ring);
+    }
+
+    /// How much of a topic is kept.
+    pub(crate) fn limits(&self, topic: &TopicName) -> RingLimits {
+        self.keeping.of(topic).limits
+    }
+
     /// The place after the newest message.
     pub(crate) fn position_now(&self, topic: &TopicName) -> Position {
         self.ring(&mut self.lock(), topic).position()
@@ -65,7 +85,9 @@ impl MemoryTopics {
     }
 
     fn ring<'a>(&self, rings: &'a mut HashMap<TopicName, Ring>, topic: &TopicName) -> &'a mut Ring {
-        rings.entry(topic.clone()).or_insert_with(|| Ring::new(random_epoch(), self.limits, self.clock.now()))
+        rings
+            .entry(topic.clone())
+            .or_insert_with(|| Ring::new(random_epoch(), self.keeping.of(topic).limits, self.clock.now()))
     }
 }
 
@@ -88,7 +110,7 @@ impl Topics for MemoryTopics {
         Ok(ring.after(position, limit))
     }
 
-    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Result<Position, Lost>, PortError> {
+    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Since, PortError> {
         let now = self.clock.now();
         let mut rings = self.lock();
         let ring = self.ring(&mut rings, topic);
@@ -110,5 +132,29 @@ impl Topics for MemoryTopics {
         if rings.get(topic).is_some_and(|ring| ring.position().offset == 0) {
             rings.remove(topic);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Event;
+    use crate::ports::SystemClock;
+
+    #[tokio::test]
+    async fn a_restored_topic_goes_on_where_it_was() {
+        let limits = RingLimits { messages: 2, age_us: i64::MAX };
+        let message = |offset| Message { offset, at: Micros(9_000_000), event: Event::Value, data: "{}".into() };
+        let stored = Stored { messages: vec![message(6), message(7)], top: 7, forgotten_until: Micros(8_000_000) };
+        let topic = TopicName::parse("feed:btc-usd").expect("a topic");
+        let topics = MemoryTopics::new(limits, Arc::new(SystemClock));
+        topics.restore(&topic, Epoch::parse("e1").expect("valid"), stored);
+        let place = topics.position(&topic).await.expect("available");
+        let Since { position, whole } = topics.since(&topic, 9).await.expect("available");
+        assert_eq!((place.to_string().as_str(), position.offset, whole), ("e1:7", 5, true));
+        let new = NewMessage { event: Event::Value, data: "1".into() };
+        assert_eq!(topics.append(&topic, vec![new]).await.expect("appended").offset, 8);
+        let kept = topics.after(&topic, &Position { offset: 6, ..place }, 9).await.expect("available");
+        assert_eq!(kept.map(|kept| kept.len()), Ok(2), "within its limits as before");
     }
 }

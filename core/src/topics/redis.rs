@@ -2,7 +2,7 @@
 //! one step and every process hears the same order.
 //!
 //! The clock is Redis's own. Keys that nobody used for a while expire; a topic that lost its log, or whose server
-//! was restarted, begins a new epoch by itself.
+//! was restarted, begins a new epoch by itself. One that survives goes on with its messages in the new epoch.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 
 use super::listener::{Listener, Timings};
 use super::random_epoch;
-use crate::domain::{Epoch, Event, Lost, Message, Micros, NewMessage, Position, RingLimits, SCORE_LIMIT, TopicName};
+use crate::domain::{
+    Epoch, Event, Keeping, Kept, Lost, Message, Micros, NewMessage, Position, SCORE_LIMIT, Since, TopicName,
+};
 use crate::ports::{Announcement, FailureKind, PortError, Topics};
 use crate::redis::{RedisHandle, TopicKeys, corrupt};
 
@@ -41,7 +43,7 @@ struct LineBreak;
 /// Topics in Redis.
 pub struct RedisTopics {
     handle: RedisHandle,
-    limits: RingLimits,
+    keeping: Arc<Keeping>,
     listener: Arc<Listener>,
     /// `None` in a process that follows no topic.
     listening: Option<JoinHandle<()>>,
@@ -52,27 +54,33 @@ impl RedisTopics {
     ///
     /// # Errors
     /// When Redis can not be reached; later losses of the connection are repaired in the background.
-    pub async fn start(handle: RedisHandle, limits: RingLimits) -> Result<Self, PortError> {
-        Self::start_with(handle, limits, Timings::default()).await
+    pub async fn start(handle: RedisHandle, keeping: impl Into<Arc<Keeping>>) -> Result<Self, PortError> {
+        Self::start_with(handle, keeping, Timings::default()).await
     }
 
     /// As [`start`](Self::start), with other timings of the listening connection.
     ///
     /// # Errors
     /// As [`start`](Self::start).
-    pub async fn start_with(handle: RedisHandle, limits: RingLimits, timings: Timings) -> Result<Self, PortError> {
-        let listener = Arc::new(Listener::new(handle.clone(), limits, timings));
+    pub async fn start_with(
+        handle: RedisHandle,
+        keeping: impl Into<Arc<Keeping>>,
+        timings: Timings,
+    ) -> Result<Self, PortError> {
+        let keeping = keeping.into();
+        let listener = Arc::new(Listener::new(handle.clone(), Arc::clone(&keeping), timings));
         // Connected before anybody asks, so that "from now on" is true from the first call.
         let subscription = listener.subscribe().await?;
         let listening = tokio::spawn(Arc::clone(&listener).listen(subscription));
-        Ok(Self { handle, limits, listener, listening: Some(listening) })
+        Ok(Self { handle, keeping, listener, listening: Some(listening) })
     }
 
     /// Topics of a process that only writes: it listens to nothing, and its announcements never come.
     #[must_use]
-    pub fn unheard(handle: RedisHandle, limits: RingLimits) -> Self {
-        let listener = Arc::new(Listener::new(handle.clone(), limits, Timings::default()));
-        Self { handle, limits, listener, listening: None }
+    pub fn unheard(handle: RedisHandle, keeping: impl Into<Arc<Keeping>>) -> Self {
+        let keeping = keeping.into();
+        let listener = Arc::new(Listener::new(handle.clone(), Arc::clone(&keeping), Timings::default()));
+        Self { handle, keeping, listener, listening: None }
     }
 
     pub(crate) fn handle(&self) -> &RedisHandle {
@@ -80,8 +88,8 @@ impl RedisTopics {
     }
 
     /// The arguments that every script of a topic begins with.
-    pub(crate) fn arguments(&self, keys: &TopicKeys) -> Vec<String> {
-        arguments(keys, self.limits)
+    pub(crate) fn arguments(&self, topic: &TopicName, keys: &TopicKeys) -> Vec<String> {
+        arguments(keys, self.keeping.of(topic))
     }
 
     /// Notes that somebody follows the topic from this place.
@@ -97,7 +105,7 @@ impl RedisTopics {
         more: impl IntoIterator<Item = String>,
     ) -> Result<(Position, Vec<String>), PortError> {
         let keys = self.handle.topic_keys(topic);
-        let mut arguments = self.arguments(&keys);
+        let mut arguments = self.arguments(topic, &keys);
         arguments.extend(more);
         let reply = self.handle.run(operation, script, &[&keys.topic, &keys.log], &arguments).await?;
         let (position, rest) = split_position(operation, reply)?;
@@ -114,24 +122,28 @@ impl Drop for RedisTopics {
     }
 }
 
-fn arguments(keys: &TopicKeys, limits: RingLimits) -> Vec<String> {
+fn arguments(keys: &TopicKeys, Kept { limits, survives }: Kept) -> Vec<String> {
     // Numbers in scripts are exact up to 2^53.
     let messages = i64::try_from(limits.messages).unwrap_or(SCORE_LIMIT).min(SCORE_LIMIT);
     let age_us = limits.age_us.min(SCORE_LIMIT);
     let life_ms = (age_us / 1_000).saturating_mul(2).saturating_add(SPARE_LIFE_MS).min(LONGEST_LIFE_MS);
     let numbers = [messages, age_us, life_ms].map(|number| number.to_string());
-    [random_epoch().as_str().to_owned()].into_iter().chain(numbers).chain([keys.channel.clone()]).collect()
+    [random_epoch().as_str().to_owned()]
+        .into_iter()
+        .chain(numbers)
+        .chain([keys.channel.clone(), u8::from(survives).to_string()])
+        .collect()
 }
 
 /// The place after the newest message, by asking Redis.
 pub(super) async fn position(
     handle: &RedisHandle,
-    limits: RingLimits,
+    keeping: &Keeping,
     topic: &TopicName,
 ) -> Result<Position, PortError> {
     let operation = "read a topic's position";
     let keys = handle.topic_keys(topic);
-    let reply = handle.run(operation, &APPEND, &[&keys.topic, &keys.log], &arguments(&keys, limits)).await?;
+    let reply = handle.run(operation, &APPEND, &[&keys.topic, &keys.log], &arguments(&keys, keeping.of(topic))).await?;
     Ok(split_position(operation, reply)?.0)
 }
 
@@ -191,15 +203,14 @@ impl Topics for RedisTopics {
         }
     }
 
-    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Result<Position, Lost>, PortError> {
+    async fn since(&self, topic: &TopicName, unix_seconds: i64) -> Result<Since, PortError> {
         let operation = "look for a second in a topic";
         let second = unix_seconds.clamp(-SCORE_LIMIT / 1_000_000, SCORE_LIMIT / 1_000_000);
         let (newest, reply) = self.run(operation, topic, &SINCE, [second.to_string()]).await?;
         match &reply[..] {
-            [status] if status == "too-old" => Ok(Err(Lost::TooOld)),
-            [_, offset] => {
+            [status, offset] => {
                 let offset = offset.parse().map_err(|_| corrupt(operation, "offset"))?;
-                Ok(Ok(Position { offset, ..newest }))
+                Ok(Since { position: Position { offset, ..newest }, whole: status == "whole" })
             }
             _ => Err(corrupt(operation, "answer")),
         }

@@ -1,14 +1,12 @@
--- Finds the place right before the first message of a Unix second or a later one.
--- KEYS, ARGV[1..6]: see log.lua
--- ARGV[7] Unix second
--- Result: epoch, offset of the newest message, then 'too-old', or 'kept' and the offset of the place
+-- Finds the place right before the first kept message of a Unix second or a later one.
+-- KEYS, ARGV[1..7]: see log.lua
+-- ARGV[8] Unix second
+-- Result: epoch, offset of the newest message, 'whole' when everything of that second and later ones is kept, else 'part',
+--         the offset of the place
 open()
 keep()
 local kept = evict()
-local second = tonumber(ARGV[7])
-if second <= math.floor(topic.forgotten / 1000000) then
-  return { topic.epoch, int(topic.top), 'too-old' }
-end
+local second = tonumber(ARGV[8])
 -- Times never fall within a log: halve the offsets between the last one before the second and the first one in it.
 local before, from = topic.top - kept, topic.top + 1
 while from - before > 1 do
@@ -21,4 +19,5 @@ while from - before > 1 do
     before = middle
   end
 end
-return { topic.epoch, int(topic.top), 'kept', int(before) }
+local whole = second > math.floor(topic.forgotten / 1000000)
+return { topic.epoch, int(topic.top), whole and 'whole' or 'part', int(before) }

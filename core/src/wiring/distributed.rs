@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Deployment, Wiring, WiringError, ring_limits};
+use super::{Deployment, Wiring, WiringError, keeping};
 use crate::board_reader::BoardReader;
+use crate::feed_shelf::FeedShelf;
+use crate::feeds::RedisFeeds;
 use crate::leases::RedisLeases;
 use crate::ledger::{PostgresLedger, PostgresOptions, SchemaError};
 use crate::metrics::Metrics;
@@ -49,11 +51,12 @@ pub(super) async fn open(
     let ledger = Arc::new(PostgresLedger::connect(database, options, Arc::clone(&clock))?);
     let handle = there(deadline, is_away, || RedisHandle::connect(redis, &settings.redis_prefix)).await?;
     there(deadline, may_come, || ledger.check_schema()).await?;
-    let limits = ring_limits(settings);
+    let keeping = keeping(settings, &feeds);
     let topics = match settings.role {
-        Role::Worker => Arc::new(RedisTopics::unheard(handle.clone(), limits)),
+        Role::Worker => Arc::new(RedisTopics::unheard(handle.clone(), Arc::clone(&keeping))),
         Role::All | Role::Api => {
-            Arc::new(there(deadline, is_away, || RedisTopics::start(handle.clone(), limits)).await?)
+            let start = || RedisTopics::start(handle.clone(), Arc::clone(&keeping));
+            Arc::new(there(deadline, is_away, start).await?)
         }
     };
     let orphan_after = settings.orphan_after.0;
@@ -61,6 +64,7 @@ pub(super) async fn open(
         StreamsConfig { heartbeat: orphan_after / HEARTBEATS, silence: orphan_after, ..StreamsConfig::default() };
     let queue = Arc::new(RedisQueue::new(&handle, config, settings.retention.0, Arc::clone(&clock)));
     let rankings: Arc<dyn Rankings> = Arc::new(RedisRankings::new(Arc::clone(&topics), settings.top_rows));
+    let feed_store = Arc::new(RedisFeeds::new(Arc::clone(&topics)));
     let topics: Arc<dyn Topics> = topics;
     let metrics: Arc<Metrics> = Arc::default();
     let replies = there(deadline, is_away, || {
@@ -69,7 +73,9 @@ pub(super) async fn open(
     Ok(Wiring {
         ledger: Arc::clone(&ledger) as _,
         roster: Arc::clone(&ledger) as _,
+        request_log: Arc::clone(&ledger) as _,
         queue: Arc::clone(&queue) as _,
+        unique_jobs: Arc::clone(&queue) as _,
         inspector: Arc::clone(&queue) as _,
         boards: Arc::new(BoardReader::shared(Arc::clone(&rankings), topics.as_ref())),
         rankings,
@@ -79,7 +85,10 @@ pub(super) async fn open(
         leases: Arc::new(RedisLeases::new(handle)),
         clock,
         metrics,
+        feed_shelf: Arc::new(FeedShelf::new(Arc::clone(&feed_store) as _)),
+        feed_store,
         feeds,
+        keeping,
         deployment: Deployment::Distributed(Arc::new(Distributed { ledger, queue })),
     })
 }

@@ -5,14 +5,16 @@ mod embedded;
 mod refusal;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::board_reader::BoardReader;
 use crate::data_dir::DataDirError;
-use crate::domain::RingLimits;
+use crate::domain::{Keeping, RingLimits, TopicName};
+use crate::feed_shelf::FeedShelf;
 use crate::metrics::Metrics;
 use crate::ports::{
-    Clock, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies, Roster, SystemClock,
-    Topics,
+    Clock, FeedStore, JobInspector, JobKind, Leases, Ledger, PortError, Queue, Rankings, RateLimits, Replies,
+    RequestLog, Roster, SystemClock, Topics, UniqueJobs,
 };
 use crate::queue::JobSource;
 use crate::settings::{Feed, Settings};
@@ -28,8 +30,12 @@ pub struct Wiring {
     pub ledger: Arc<dyn Ledger>,
     /// The users.
     pub roster: Arc<dyn Roster>,
+    /// What was asked of sources.
+    pub request_log: Arc<dyn RequestLog>,
     /// The durable queue.
     pub queue: Arc<dyn Queue>,
+    /// Jobs of which one at a time is enough.
+    pub unique_jobs: Arc<dyn UniqueJobs>,
     /// A person's view of the queue.
     pub inspector: Arc<dyn JobInspector>,
     /// Who leads.
@@ -48,8 +54,14 @@ pub struct Wiring {
     pub clock: Arc<dyn Clock>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Feeds between fetches.
+    pub feed_store: Arc<dyn FeedStore>,
+    /// Feeds, for those who watch.
+    pub feed_shelf: Arc<FeedShelf>,
     /// The configured feeds, in their order.
     pub feeds: Arc<[Feed]>,
+    /// How much is kept of which topic.
+    pub keeping: Arc<Keeping>,
     deployment: Deployment,
 }
 
@@ -110,6 +122,7 @@ impl Wiring {
         match &self.deployment {
             Deployment::Embedded(embedded) => {
                 embedded.queue.close().await;
+                embedded.feeds.close().await;
                 embedded.ledger.close().await;
             }
             Deployment::Distributed(distributed) => distributed.ledger.close().await,
@@ -117,9 +130,13 @@ impl Wiring {
     }
 }
 
-fn ring_limits(settings: &Settings) -> RingLimits {
-    RingLimits {
-        messages: settings.topic_messages,
-        age_us: i64::try_from(settings.topic_age.0.as_micros()).unwrap_or(i64::MAX),
-    }
+/// A feed is kept as its own table says, all else as the settings say of topics.
+fn keeping(settings: &Settings, feeds: &[Feed]) -> Arc<Keeping> {
+    let limits =
+        |messages, age: Duration| RingLimits { messages, age_us: i64::try_from(age.as_micros()).unwrap_or(i64::MAX) };
+    let most = Keeping::alike(limits(settings.topic_messages, settings.topic_age.0));
+    let of_feed = |keeping: Keeping, feed: &Feed| {
+        keeping.with(TopicName::of_feed(&feed.name), limits(feed.keep_messages, feed.keep))
+    };
+    Arc::new(feeds.iter().fold(most, of_feed))
 }

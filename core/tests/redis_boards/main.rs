@@ -13,4 +13,5 @@ mod adapters;
 mod faults;
 mod listening;
 mod rankings;
+mod surviving;
 mod topics;

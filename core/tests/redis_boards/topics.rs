@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use scorewire_core::domain::{Event, Lost, NewMessage, Position, RingLimits};
+use scorewire_core::domain::{Event, Lost, NewMessage, Position, RingLimits, Since};
 
 use crate::adapters::{Kind, PLENTY, at, eventually, for_both, hear, note, offsets, said};
 
 for_both! {
     offsets_have_no_holes_and_announcements_are_whole_under_eight_appenders,
     a_replay_is_whole_or_refused,
-    since_is_inclusive_and_refuses_a_second_that_may_be_incomplete,
+    since_is_inclusive_and_says_whether_a_second_may_be_incomplete,
     what_is_too_many_is_forgotten,
     what_is_too_old_is_forgotten,
     data_arrives_as_it_was_given,
@@ -67,7 +67,7 @@ async fn a_replay_is_whole_or_refused(kind: Kind) {
     assert_eq!(after(other, 10).await, Err(Lost::EpochChanged));
 }
 
-async fn since_is_inclusive_and_refuses_a_second_that_may_be_incomplete(kind: Kind) {
+async fn since_is_inclusive_and_says_whether_a_second_may_be_incomplete(kind: Kind) {
     let adapters = kind.open(PLENTY).await;
     let (topics, topic) = (&adapters.topics, &adapters.topic);
     let begun = topics.position(topic).await.expect("available");
@@ -81,15 +81,18 @@ async fn since_is_inclusive_and_refuses_a_second_that_may_be_incomplete(kind: Ki
     .await;
     let log = adapters.log().await;
     let second = log[log.len() - 1].at.unix_seconds() - 1;
-    let since = async |second| topics.since(topic, second).await.expect("available").map(|p| p.offset);
+    let since = async |second| {
+        let Since { position, whole } = topics.since(topic, second).await.expect("available");
+        (position.offset, whole)
+    };
     let before = |second| log.iter().take_while(|m| m.at.unix_seconds() < second).count() as u64;
-    assert_eq!(since(second).await, Ok(before(second)));
-    assert_eq!(since(second + 1).await, Ok(before(second + 1)));
-    assert_eq!(since(second + 9).await, Ok(log.len() as u64), "nothing is that new");
-    assert_eq!(since(i64::MAX).await, Ok(log.len() as u64));
-    assert_eq!(since(log[0].at.unix_seconds() - 1).await, Err(Lost::TooOld), "the topic began in it or later");
-    assert_eq!(since(i64::MIN).await, Err(Lost::TooOld));
-    let place = topics.since(topic, second).await.expect("available").expect("kept");
+    assert_eq!(since(second).await, (before(second), true));
+    assert_eq!(since(second + 1).await, (before(second + 1), true));
+    assert_eq!(since(second + 9).await, (log.len() as u64, true), "nothing is that new");
+    assert_eq!(since(i64::MAX).await, (log.len() as u64, true));
+    assert_eq!(since(log[0].at.unix_seconds() - 1).await, (0, false), "the topic began in it or later");
+    assert_eq!(since(i64::MIN).await, (0, false));
+    let place = topics.since(topic, second).await.expect("available").position;
     assert_eq!(place.epoch, begun.epoch);
     let replayed = topics.after(topic, &place, 1).await.expect("available").expect("kept");
     assert_eq!(replayed[0].at.unix_seconds(), second, "the first message of that very second");
@@ -115,8 +118,9 @@ async fn what_is_too_many_is_forgotten(kind: Kind) {
     }
     // Message 250 is the newest that is gone.
     let second = forgotten.expect("appended");
-    assert_eq!(topics.since(topic, second).await.expect("available"), Err(Lost::TooOld));
-    assert!(topics.since(topic, second + 1).await.expect("available").is_ok());
+    let partly = topics.since(topic, second).await.expect("available");
+    assert!(!partly.whole && partly.position.offset >= 250, "{partly:?}");
+    assert!(topics.since(topic, second + 1).await.expect("available").whole);
 }
 
 async fn what_is_too_old_is_forgotten(kind: Kind) {

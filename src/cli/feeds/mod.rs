@@ -9,8 +9,8 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use futures_util::future::join_all;
 use scorewire_core::domain::{Blame, Breaker, FeedName};
-use scorewire_core::feed_reader::{FeedReader, Known, News};
-use scorewire_core::ports::{Clock, SystemClock};
+use scorewire_core::feed_reader::{FeedReader, News};
+use scorewire_core::ports::{Clock, Known, SystemClock};
 use scorewire_core::settings::{Feed, Settings, SettingsFile};
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -32,6 +32,9 @@ pub(super) enum JobsCommand {
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
+    /// scores or fetch
+    #[arg(long, default_value = "scores")]
+    kind: JobKind,
     /// queued, running, retrying or dead
     #[arg(long, default_value = "dead")]
     state: JobState,
@@ -58,9 +61,12 @@ pub(super) struct ShowArgs {
 pub(super) struct RetryArgs {
     /// Ids of dead letters
     ids: Vec<String>,
-    /// All dead letters there are now
+    /// All dead letters there are now of a kind
     #[arg(long)]
     all: bool,
+    /// Whose letters --all means: scores or fetch
+    #[arg(long, default_value = "scores")]
+    kind: JobKind,
     #[command(flatten)]
     output: Output,
 }
@@ -70,9 +76,12 @@ pub(super) struct RetryArgs {
 pub(super) struct DiscardArgs {
     /// Ids of dead letters
     ids: Vec<String>,
-    /// All dead letters there are now; needs --yes
+    /// All dead letters there are now of a kind; needs --yes
     #[arg(long, requires = "yes")]
     all: bool,
+    /// Whose letters --all means: scores or fetch
+    #[arg(long, default_value = "scores")]
+    kind: JobKind,
     /// Yes, they may be lost
     #[arg(long)]
     yes: bool,
@@ -82,6 +91,9 @@ pub(super) struct DiscardArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct StatsArgs {
+    /// scores or fetch
+    #[arg(long, default_value = "scores")]
+    kind: JobKind,
     #[command(flatten)]
     output: Output,
 }
@@ -99,7 +111,7 @@ pub(super) async fn run(command: JobsCommand) -> anyhow::Result<()> {
     match command {
         JobsCommand::List(args) => {
             let deployment = args.output.deployment().await?;
-            let listed = list(&deployment, args.state, args.after, args.limit).await;
+            let listed = list(&deployment, (args.kind, args.state), args.after, args.limit).await;
             deployment.close().await;
             args.output.print(&listed?, |page| table::page(page, args.state))
         }
@@ -110,11 +122,15 @@ pub(super) async fn run(command: JobsCommand) -> anyhow::Result<()> {
             let unknown = || format!("no dead letter, unfinished job or update in one has the id {}", args.id);
             args.output.print(&job?.with_context(unknown)?, table::job)
         }
-        JobsCommand::Retry(args) => decide(Verdict::Retry, &args.ids, args.all, &args.output).await,
-        JobsCommand::Discard(args) => decide(Verdict::Discard, &args.ids, args.all, &args.output).await,
+        JobsCommand::Retry(args) => {
+            decide(Verdict::Retry, &args.ids, args.all.then_some(args.kind), &args.output).await
+        }
+        JobsCommand::Discard(args) => {
+            decide(Verdict::Discard, &args.ids, args.all.then_some(args.kind), &args.output).await
+        }
         JobsCommand::Stats(args) => {
             let deployment = args.output.deployment().await?;
-            let stats = stats(&deployment).await;
+            let stats = stats(&deployment, args.kind).await;
             deployment.close().await;
             args.output.print(&stats?, table::stats)
         }
@@ -139,13 +155,13 @@ impl Output {
 
 async fn list(
     deployment: &Deployment,
-    state: JobState,
+    which: (JobKind, JobState),
     after: Option<String>,
     limit: usize,
 ) -> anyhow::Result<JobPageView> {
     let mut all = JobPageView { jobs: Vec::new(), next: after };
     while all.jobs.len() < limit {
-        let page = page(deployment, state, all.next.as_deref(), PAGE.min(limit - all.jobs.len())).await?;
+        let page = page(deployment, which, all.next.as_deref(), PAGE.min(limit - all.jobs.len())).await?;
         all.jobs.extend(page.jobs);
         all.next = page.next;
         if all.next.is_none() {
@@ -157,17 +173,18 @@ async fn list(
 
 async fn page(
     deployment: &Deployment,
-    state: JobState,
+    (kind, state): (JobKind, JobState),
     after: Option<&str>,
     limit: usize,
 ) -> anyhow::Result<JobPageView> {
     match deployment {
         Deployment::Open(wiring) => {
             let after = after.map(str::parse).transpose()?;
-            Ok(wiring.inspector.list(state, after.as_ref(), limit).await?.into())
+            Ok(wiring.inspector.list(kind, state, after.as_ref(), limit).await?.into())
         }
         Deployment::Running(api) => {
-            let path = format!("/admin/jobs?state={}&limit={limit}{}", state.name(), next(after)?);
+            let (kind, state) = (kind.name(), state.name());
+            let path = format!("/admin/jobs?kind={kind}&state={state}&limit={limit}{}", next(after)?);
             Ok(answered(api.request(Method::GET, &path)).await?.1)
         }
     }
@@ -183,10 +200,13 @@ async fn find(deployment: &Deployment, id: &str) -> anyhow::Result<Option<JobVie
     }
 }
 
-async fn stats(deployment: &Deployment) -> anyhow::Result<StatsView> {
+async fn stats(deployment: &Deployment, kind: JobKind) -> anyhow::Result<StatsView> {
     match deployment {
-        Deployment::Open(wiring) => Ok(wiring.queue.stats(JobKind::Scores).await?.into()),
-        Deployment::Running(api) => Ok(answered(api.request(Method::GET, "/admin/jobs/stats")).await?.1),
+        Deployment::Open(wiring) => Ok(wiring.queue.stats(kind).await?.into()),
+        Deployment::Running(api) => {
+            let path = format!("/admin/jobs/stats?kind={}", kind.name());
+            Ok(answered(api.request(Method::GET, &path)).await?.1)
+        }
     }
 }
 
@@ -198,10 +218,13 @@ struct Decided {
     not_dead: Vec<String>,
 }
 
-async fn decide(verdict: Verdict, ids: &[String], all: bool, output: &Output) -> anyhow::Result<()> {
+/// Decides about these, or about all of a kind.
+async fn decide(verdict: Verdict, ids: &[String], all: Option<JobKind>, output: &Output) -> anyhow::Result<()> {
     let deployment = output.deployment().await?;
-    let decided =
-        if all { decide_all(&deployment, verdict).await } else { decide_each(&deployment, verdict, ids).await };
+    let decided = match all {
+        Some(kind) => decide_all(&deployment, verdict, kind).await,
+        None => decide_each(&deployment, verdict, ids).await,
+    };
     deployment.close().await;
     let decided = decided?;
     output.print(&decided, |decided| {
@@ -238,14 +261,15 @@ async fn decide_each(deployment: &Deployment, verdict: Verdict, ids: &[String]) 
     Ok(Decided { ids: decided, not_dead })
 }
 
-async fn decide_all(deployment: &Deployment, verdict: Verdict) -> anyhow::Result<Decided> {
+async fn decide_all(deployment: &Deployment, verdict: Verdict, kind: JobKind) -> anyhow::Result<Decided> {
     let mut all = Vec::new();
     let mut after: Option<String> = None;
     loop {
         let page = match deployment {
             Deployment::Open(wiring) => {
                 let from = after.as_deref().map(str::parse).transpose()?;
-                let (ids, next) = dead_letters::decide_page(&*wiring.inspector, verdict, from.as_ref(), PAGE).await?;
+                let (ids, next) =
+                    dead_letters::decide_page(&*wiring.inspector, verdict, kind, from.as_ref(), PAGE).await?;
                 DecidedView { ids, next: next.map(|next| next.to_string()) }
             }
             Deployment::Running(api) => {
@@ -253,7 +277,7 @@ async fn decide_all(deployment: &Deployment, verdict: Verdict) -> anyhow::Result
                     Verdict::Retry => (Method::POST, "/admin/jobs/retry"),
                     Verdict::Discard => (Method::DELETE, "/admin/jobs"),
                 };
-                let path = format!("{}?state=dead{}", request.1, next(after.as_deref())?);
+                let path = format!("{}?kind={}&state=dead{}", request.1, kind.name(), next(after.as_deref())?);
                 answered(api.request(request.0, &path)).await?.1
             }
         };

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use scorewire_core::ports::JobState;
+use scorewire_core::ports::{JobKind, JobState};
 
 use crate::http::{JobPageView, JobView, StatsView};
 
@@ -75,7 +75,8 @@ pub(super) fn stats(stats: &StatsView) -> String {
 }
 
 fn updates(job: &JobView) -> String {
-    job.updates.map_or_else(|| "unreadable".to_owned(), |count| count.to_string())
+    let none = if job.kind == JobKind::Scores.name() { "unreadable" } else { "-" };
+    job.updates.map_or_else(|| none.to_owned(), |count| count.to_string())
 }
 
 /// One line, not too long; control characters would write elsewhere on the screen.

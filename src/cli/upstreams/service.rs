@@ -1,5 +1,6 @@
 //! Requests to the imitated services, and to the switches of their faults.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use http::response::Builder;
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use scorewire_core::ports::{Clock, SystemClock};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -26,11 +28,31 @@ const SWITCH_BYTES: usize = 1_024;
 /// How long who asked too often is told to wait.
 const LATER_SECONDS: &str = "5";
 
+/// Times of requests remembered of a service.
+const REMEMBERED: usize = 10_000;
+
 /// One imitated service.
 #[derive(Default)]
 struct Service {
     requests: AtomicU64,
+    /// When the newest of them came, in µs since 1970.
+    times: Mutex<VecDeque<i64>>,
     fault: Switch,
+}
+
+impl Service {
+    fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
+        times.push_back(SystemClock.now().0);
+        if times.len() > REMEMBERED {
+            times.pop_front();
+        }
+    }
+
+    fn times(&self) -> Value {
+        json!(*self.times.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// Both services.
@@ -73,6 +95,8 @@ impl Upstreams {
                 let count = |service: &Service| service.requests.load(Ordering::Relaxed);
                 plain(StatusCode::OK, &json!({ "reqres": count(&self.reqres), "coindesk": count(&self.coindesk) }))
             }
+            (&Method::GET, "/requests/reqres") => plain(StatusCode::OK, &self.reqres.times()),
+            (&Method::GET, "/requests/coindesk") => plain(StatusCode::OK, &self.coindesk.times()),
             (&Method::POST, path) if path.starts_with("/faults/") => {
                 match self.switch(path.trim_start_matches("/faults/")) {
                     Some(switch) => turn(switch, request).await,
@@ -84,7 +108,7 @@ impl Upstreams {
     }
 
     fn reqres(&self, request: &Request<Incoming>) -> Answer {
-        self.reqres.requests.fetch_add(1, Ordering::Relaxed);
+        self.reqres.count();
         let fault = self.reqres.fault.get();
         let key = request.headers().get("x-api-key").and_then(|value| value.to_str().ok());
         if self.key.is_some() && key != self.key.as_deref() {
@@ -95,7 +119,7 @@ impl Upstreams {
     }
 
     fn coindesk(&self, request: &Request<Incoming>) -> Answer {
-        self.coindesk.requests.fetch_add(1, Ordering::Relaxed);
+        self.coindesk.count();
         let fault = self.coindesk.fault.get();
         let query: Vec<(String, String)> =
             serde_urlencoded::from_str(request.uri().query().unwrap_or_default()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! What a stream says, in one shape whether it carries one topic or several, and as lines for people.
 
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -90,9 +90,16 @@ pub(super) fn clock(at: SystemTime) -> String {
     format!("{:02}:{:02}:{:02}.{:03}", second / 3_600, second / 60 % 60, second % 60, since.subsec_millis())
 }
 
-/// Standings and score updates in words, anything else as JSON.
+/// Standings, score updates and values of feeds in words, anything else as JSON.
 fn summary(data: &Value) -> String {
-    standings(data).or_else(|| update(data)).unwrap_or_else(|| data.to_string())
+    standings(data).or_else(|| update(data)).or_else(|| value(data)).unwrap_or_else(|| data.to_string())
+}
+
+/// What a feed says, and of when that is.
+fn value(data: &Value) -> Option<String> {
+    let fields = data.as_object().filter(|fields| fields.len() == 2)?;
+    let second = Duration::from_secs(fields.get("timestamp")?.as_u64()?);
+    Some(format!("{} of {}", fields.get("data")?, &clock(UNIX_EPOCH.checked_add(second)?)[..8]))
 }
 
 fn standings(data: &Value) -> Option<String> {
@@ -113,8 +120,6 @@ fn update(data: &Value) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
@@ -165,6 +170,9 @@ mod tests {
         assert_eq!(said("top", rows), "12:00:01.234 scores top #8 1. Zoë 30, 2. Bo -2");
         let update = json!({"user":"Bo","score":8,"userId":2,"rank":2,"increment":10});
         assert_eq!(said("update", update), "12:00:01.234 scores update #8 Bo +10 to 8, rank 2");
+        let value = json!({"timestamp":1_683_240_226,"data":{"price":1.5}});
+        assert_eq!(said("value", value), r#"12:00:01.234 scores value #8 {"price":1.5} of 22:43:46"#);
+        assert_eq!(said("goal", json!({"data":1})), r#"12:00:01.234 scores goal #8 {"data":1}"#);
         assert_eq!(said("goal", json!({"minute":3})), "12:00:01.234 scores goal #8 {\"minute\":3}");
     }
 

@@ -40,6 +40,10 @@ pub(super) async fn lasting(time: Duration) {
 pub(super) struct Plan {
     pub(super) apis: usize,
     pub(super) workers: usize,
+    /// What API processes run: `api`, or `all` to work as well.
+    pub(super) role: &'static str,
+    /// The settings file of every process.
+    pub(super) config: String,
     /// Redis' `appendfsync`.
     pub(super) fsync: &'static str,
     /// Updates that a subject may send.
@@ -56,6 +60,8 @@ impl Default for Plan {
         Self {
             apis: 2,
             workers: 2,
+            role: "api",
+            config: String::new(),
             fsync: "always",
             rate_limit: "off",
             arguments: Vec::new(),
@@ -92,7 +98,12 @@ impl Fleet {
         let url = redis.url();
         let proxy = if plan.proxied { Some(Proxy::to(redis.port).await) } else { None };
         let of_apis = proxy.as_ref().map_or_else(|| url.clone(), |proxy| format!("redis://127.0.0.1:{}", proxy.port));
+        let config = dir.path().join("scorewire.toml");
+        std::fs::write(&config, &plan.config).expect("a settings file");
+        let config = config.to_str().expect("text");
         let shared = [
+            "--config",
+            config,
             "--database-url",
             &database,
             "--redis-prefix",
@@ -109,13 +120,13 @@ impl Fleet {
             plan.rate_limit,
         ];
         let member = |role: &str, n: usize| {
-            let redis = if role == "api" { &of_apis } else { &url };
+            let redis = if role == "worker" { &url } else { &of_apis };
             let role_flag = ["--role", role, "--redis-url", redis];
             let own = shared.iter().chain(&role_flag).chain(&plan.arguments);
             Member::new(dir.path(), format!("{role}-{}", n + 1), own.map(|argument| (*argument).to_owned()).collect())
         };
         let fleet = Self {
-            apis: (0..plan.apis).map(|n| member("api", n)).collect(),
+            apis: (0..plan.apis).map(|n| member(plan.role, n)).collect(),
             workers: (0..plan.workers).map(|n| member("worker", n)).collect(),
             redis: Arc::new(redis),
             postgres: Arc::new(postgres),

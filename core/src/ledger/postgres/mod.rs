@@ -6,6 +6,7 @@
 mod apply;
 mod error;
 mod records;
+mod requests;
 mod roster;
 mod rows;
 mod schema;

@@ -118,8 +118,39 @@ GROUP BY s.user_id, s.score, p.created_at
 HAVING s.score <> coalesce(sum(u.amount), 0)
 ORDER BY s.user_id";
 
+/// Records requests to sources, except those that are recorded already.
+pub(super) const RECORD_REQUESTS: &str = "
+INSERT INTO source_requests
+    (id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt)
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::text[],
+            $9::text[], $10::text[], $11::bigint[])
+     AS n (id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt)
+ORDER BY n.id COLLATE \"C\"
+ON CONFLICT (id) DO NOTHING";
+
+/// Requests to sources, newest first, before this id.
+pub(super) const REQUESTS: &str = "
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM source_requests WHERE id < $1 ORDER BY id DESC LIMIT $2";
+
+/// The same of one feed.
+pub(super) const REQUESTS_OF_FEED: &str = "
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM source_requests WHERE feed = $3 AND id < $1 ORDER BY id DESC LIMIT $2";
+
+/// What a job asked of its source, oldest first.
+pub(super) const REQUESTS_OF_JOB: &str = "
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM source_requests WHERE job_id = $1 ORDER BY id";
+
+/// Forgets old requests in chunks; leaves those another process is forgetting.
+pub(super) const FORGET_REQUESTS: &str = "
+DELETE FROM source_requests WHERE id = ANY (ARRAY(
+    SELECT id FROM source_requests WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED))";
+
 /// All of them, for the test that prepares each on a real database.
-pub const ALL: [&str; 17] = [
+pub const ALL: [&str; 22] = [
     BOARD_IDS,
     KNOWN_UPDATES,
     RECORD_UPDATES,
@@ -137,4 +168,9 @@ pub const ALL: [&str; 17] = [
     ADD_USER,
     PROBE,
     APPLIED_MIGRATIONS,
+    RECORD_REQUESTS,
+    REQUESTS,
+    REQUESTS_OF_FEED,
+    REQUESTS_OF_JOB,
+    FORGET_REQUESTS,
 ];

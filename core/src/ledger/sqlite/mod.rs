@@ -4,6 +4,7 @@
 //! can not change before it writes.
 
 mod apply;
+mod requests;
 pub mod statements;
 
 use std::path::Path;

@@ -75,8 +75,36 @@ GROUP BY s.user_id, s.score, p.created_at
 HAVING s.score <> coalesce(sum(u.amount), 0)
 ORDER BY s.user_id";
 
+/// Records requests to sources, except those that are recorded already.
+pub(super) const RECORD_REQUESTS: &str = "
+INSERT INTO source_requests (id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt)
+SELECT value ->> '$[0][0]', value ->> '$[0][1]', value ->> '$[0][2]', value ->> '$[1][0]', value ->> '$[1][1]',
+       value ->> '$[1][2]', value ->> '$[1][3]', value ->> '$[0][3]', value ->> '$[2]', value ->> '$[3]',
+       value ->> '$[1][4]'
+FROM json_each(?1) WHERE true
+ON CONFLICT (id) DO NOTHING";
+
+/// Requests to sources, newest first, before this id.
+pub(super) const REQUESTS: &str = "
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM source_requests WHERE id < ?1 ORDER BY id DESC LIMIT ?2";
+
+/// The same of one feed.
+pub(super) const REQUESTS_OF_FEED: &str = "
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM source_requests WHERE feed = ?3 AND id < ?1 ORDER BY id DESC LIMIT ?2";
+
+/// What a job asked of its source, oldest first.
+pub(super) const REQUESTS_OF_JOB: &str = "
+SELECT id, feed, url, at, status, latency_us, bytes, outcome, detail, job_id, attempt
+FROM source_requests WHERE job_id = ?1 ORDER BY id";
+
+/// Forgets old requests in chunks.
+pub(super) const FORGET_REQUESTS: &str = "
+DELETE FROM source_requests WHERE id IN (SELECT id FROM source_requests WHERE at < ?1 ORDER BY at LIMIT ?2)";
+
 /// All of them, for the test that prepares each on a real database.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 18] = [
     KNOWN_UPDATES,
     BOARD_ID,
     HOLDERS,
@@ -90,4 +118,9 @@ pub const ALL: [&str; 13] = [
     USERS,
     TAKE_USER_ID,
     ADD_USER,
+    RECORD_REQUESTS,
+    REQUESTS,
+    REQUESTS_OF_FEED,
+    REQUESTS_OF_JOB,
+    FORGET_REQUESTS,
 ];

@@ -33,6 +33,11 @@ impl Keys {
         format!("{}:job:{id}", self.base)
     }
 
+    /// Hash of what no two unfinished jobs may claim at once: the job that holds it, until when, the newest slot.
+    pub(super) fn claim(&self, claim: &str) -> String {
+        format!("{}:claim:{claim}", self.base)
+    }
+
     /// Index entry of a keyed update: fingerprint in hexadecimal, then the job's id.
     pub(super) fn key(&self, id: &str) -> String {
         format!("{}:key:{id}", self.base)

@@ -7,7 +7,7 @@ use super::json;
 use super::keys::Keys;
 use super::scripts::Scripts;
 use crate::domain::{JobId, Micros};
-use crate::ports::DeadLetter;
+use crate::ports::{DeadLetter, JobKind};
 use crate::redis::RedisHandle;
 
 /// Letters in one script: more would hold up everybody else on this Redis.
@@ -43,23 +43,23 @@ impl Buried {
         Self { job, payload, reason: letter.reason.clone(), attempts: letter.attempts, died_at }
     }
 
-    /// The letter under this id, and when it was parked.
-    pub(super) fn letter(self, id: String) -> (DeadLetter, Micros) {
+    /// The letter under this id in the queue of this kind, and when it was parked.
+    pub(super) fn letter(self, kind: JobKind, id: String) -> (DeadLetter, Micros) {
         let payload = match self.payload {
             Bytes::Text(text) => text.into_bytes(),
             Bytes::Hex(digits) => unhex(&digits).unwrap_or_else(|| digits.into_bytes()),
         };
         let job = JobId::new(self.job);
-        (DeadLetter { id, job, payload, reason: self.reason, attempts: self.attempts }, self.died_at)
+        (DeadLetter { kind, id, job, payload, reason: self.reason, attempts: self.attempts }, self.died_at)
     }
 }
 
-/// Parks letters; one that is parked already stays as it is.
+/// Parks letters of one kind; one that is parked already stays as it is.
 pub(super) async fn bury(
     redis: &RedisHandle,
     keys: &Keys,
     scripts: &Scripts,
-    letters: &[DeadLetter],
+    letters: &[&DeadLetter],
     now: Micros,
 ) -> RedisResult<()> {
     for chunk in letters.chunks(CHUNK) {
@@ -85,6 +85,7 @@ mod tests {
     fn any_bytes_come_back_as_they_were() {
         for payload in [&b"{\"id\":\"u\"}"[..], b"", b"\xde\xad", "李".as_bytes(), b"\0"] {
             let letter = DeadLetter {
+                kind: JobKind::Scores,
                 id: "u".to_owned(),
                 job: JobId::new("01JOB"),
                 payload: payload.to_vec(),
@@ -92,7 +93,7 @@ mod tests {
                 attempts: 3,
             };
             let kept: Buried = serde_json::from_str(&json(&Buried::new(&letter, Micros(7)))).expect("readable");
-            assert_eq!(kept.letter("u".to_owned()), (letter, Micros(7)));
+            assert_eq!(kept.letter(JobKind::Scores, "u".to_owned()), (letter, Micros(7)));
         }
     }
 }

@@ -7,6 +7,7 @@ mod inspect;
 mod keys;
 mod letters;
 mod scripts;
+mod unique;
 mod wake;
 
 use std::sync::Arc;
@@ -42,7 +43,8 @@ const CONSUMER_KEPT: Duration = Duration::from_secs(600);
 /// The queue on Redis Streams.
 pub struct RedisQueue {
     redis: RedisHandle,
-    keys: Keys,
+    scores: Keys,
+    fetch: Keys,
     scripts: Arc<Scripts>,
     clock: Arc<dyn Clock>,
     config: StreamsConfig,
@@ -53,12 +55,13 @@ pub struct RedisQueue {
 }
 
 impl RedisQueue {
-    /// The queue of score updates on this Redis; `retention` is how long a key deduplicates.
+    /// The queues of all kinds on this Redis; `retention` is how long an update's key deduplicates.
     #[must_use]
     pub fn new(handle: &RedisHandle, config: StreamsConfig, retention: Duration, clock: Arc<dyn Clock>) -> Self {
         Self {
             redis: handle.clone(),
-            keys: Keys::new(handle.prefix(), JobKind::Scores.name()),
+            scores: Keys::new(handle.prefix(), JobKind::Scores.name()),
+            fetch: Keys::new(handle.prefix(), JobKind::Fetch.name()),
             scripts: Arc::new(Scripts::new()),
             clock,
             config,
@@ -69,30 +72,37 @@ impl RedisQueue {
 
     /// The backend for a new worker. An earlier one of this queue has ended: what it had in hand is handed out again.
     #[must_use]
-    pub fn jobs(&self, _: JobKind) -> JobSource {
+    pub fn jobs(&self, kind: JobKind) -> JobSource {
         let judge = {
             let (redis, keys, scripts, clock) =
-                (self.redis.clone(), self.keys.clone(), Arc::clone(&self.scripts), Arc::clone(&self.clock));
+                (self.redis.clone(), self.keys(kind).clone(), Arc::clone(&self.scripts), Arc::clone(&self.clock));
             let retention = self.retention;
             Arc::new(move |suspect| {
-                judge(redis.clone(), keys.clone(), Arc::clone(&scripts), clock.now(), retention, suspect).boxed()
+                judge(redis.clone(), kind, keys.clone(), Arc::clone(&scripts), clock.now(), retention, suspect).boxed()
             })
         };
         let persistence = StreamsPersistence::new(
             self.redis.clone(),
-            self.keys.clone(),
+            self.keys(kind).clone(),
             Arc::clone(&self.scripts),
             self.config,
             judge,
             Arc::clone(&self.consumer),
         );
-        let wakes = wake::wakes(self.redis.client(), self.keys.stream.clone());
+        let wakes = wake::wakes(self.redis.client(), self.keys(kind).stream.clone());
         JobSource::Streams(Box::new(RedisStreams::new(persistence, RawCodec).poll_with_stream(wakes)))
+    }
+
+    const fn keys(&self, kind: JobKind) -> &Keys {
+        match kind {
+            JobKind::Scores => &self.scores,
+            JobKind::Fetch => &self.fetch,
+        }
     }
 
     async fn parked(&self, id: &UpdateId) -> Result<Option<QueuedUpdate>, PortError> {
         const OPERATION: &str = "look up a dead letter";
-        let dead = &self.keys.dead;
+        let dead = &self.scores.dead;
         let buried: Option<String> = self
             .redis
             .call(|mut redis| async move { redis.hget(dead, id.as_str()).await })
@@ -101,7 +111,7 @@ impl RedisQueue {
         let Some(buried) = buried else { return Ok(None) };
         let corrupt = |e: serde_json::Error| PortError::new(OPERATION, FailureKind::Corrupt, e);
         let buried: Buried = serde_json::from_str(&buried).map_err(corrupt)?;
-        let (letter, died_at) = buried.letter(id.to_string());
+        let (letter, died_at) = buried.letter(JobKind::Scores, id.to_string());
         // A whole job that nobody could read is parked under its own id, which is no update's.
         let Ok(update) = serde_json::from_slice::<ScoreUpdate>(&letter.payload) else { return Ok(None) };
         Ok(Some(QueuedUpdate {
@@ -125,7 +135,7 @@ impl RedisQueue {
         const OPERATION: &str = "look up a queued update";
         let failed = |e| port_error(OPERATION, e);
         let Some(job) = self.job_of(id).await.map_err(failed)? else { return Ok(None) };
-        let key = self.keys.job(job.as_str());
+        let key = self.scores.job(job.as_str());
         let held: (Option<Vec<u8>>, Option<u32>, Option<String>) = self
             .redis
             .call(|mut redis| async move { redis.hmget(key, &["payload", "attempts", "error"]).await })
@@ -144,11 +154,10 @@ impl RedisQueue {
         }))
     }
 
-    async fn forget_consumers(&self) -> RedisResult<u64> {
-        let stream = &self.keys.stream;
+    async fn forget_consumers(&self, kind: JobKind) -> RedisResult<()> {
+        let stream = &self.keys(kind).stream;
         let known: redis::streams::StreamInfoConsumersReply =
             self.redis.call(|mut redis| async move { redis.xinfo_consumers(stream, GROUP).await }).await?;
-        let mut forgotten = 0;
         for consumer in known.consumers {
             if consumer.pending == 0 && consumer.idle as u128 > CONSUMER_KEPT.as_millis() {
                 let name = &consumer.name;
@@ -156,10 +165,9 @@ impl RedisQueue {
                     redis.xgroup_delconsumer::<_, _, _, u64>(stream, GROUP, name).await
                 };
                 self.redis.call(forget).await?;
-                forgotten += 1;
             }
         }
-        Ok(forgotten)
+        Ok(())
     }
 }
 
@@ -167,8 +175,8 @@ impl RedisQueue {
 impl Queue for RedisQueue {
     async fn accept(&self, updates: Vec<NewUpdate>) -> Result<Vec<Acceptance>, PortError> {
         let job = JobId::new(Ulid::generate().to_string());
-        let mut call = self.scripts.accept.key(&self.keys.stream);
-        call.arg(&self.keys.base).arg(job.as_str()).arg(self.retention.as_secs());
+        let mut call = self.scripts.accept.key(&self.scores.stream);
+        call.arg(&self.scores.base).arg(job.as_str()).arg(self.retention.as_secs());
         let identify = |(index, update): (usize, NewUpdate)| {
             let (keyed, id) = match &update.identity {
                 UpdateIdentity::Keyless => (false, UpdateId::keyless(&job, index)),
@@ -215,10 +223,10 @@ impl Queue for RedisQueue {
         }
     }
 
-    async fn delay(&self, job: &JobId, wait: Duration) -> Result<(), PortError> {
+    async fn delay(&self, kind: JobKind, job: &JobId, wait: Duration) -> Result<(), PortError> {
         let now_ms = self.clock.now().0 / 1_000;
         let due = now_ms.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-        let key = self.keys.job(job.as_str());
+        let key = self.keys(kind).job(job.as_str());
         self.redis
             .call(|mut redis| async move { redis.hset::<_, _, _, ()>(key, "due", due).await })
             .await
@@ -226,18 +234,23 @@ impl Queue for RedisQueue {
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), PortError> {
-        letters::bury(&self.redis, &self.keys, &self.scripts, letters, self.clock.now())
-            .await
-            .map_err(|e| port_error("park a dead letter", e))
+        for kind in JobKind::ALL {
+            let letters: Vec<&DeadLetter> = letters.iter().filter(|letter| letter.kind == kind).collect();
+            letters::bury(&self.redis, self.keys(kind), &self.scripts, &letters, self.clock.now())
+                .await
+                .map_err(|e| port_error("park a dead letter", e))?;
+        }
+        Ok(())
     }
 
-    async fn stats(&self, _: JobKind) -> Result<QueueStats, PortError> {
+    async fn stats(&self, kind: JobKind) -> Result<QueueStats, PortError> {
+        let keys = self.keys(kind);
         let mut pipe = redis::pipe();
-        pipe.xlen(&self.keys.stream)
-            .zcard(&self.keys.delayed)
-            .hlen(&self.keys.dead)
-            .xrange_count(&self.keys.stream, "-", "+", 1)
-            .zrange(&self.keys.delayed, 0, 0);
+        pipe.xlen(&keys.stream).zcard(&keys.delayed).hlen(&keys.dead).xrange_count(&keys.stream, "-", "+", 1).zrange(
+            &keys.delayed,
+            0,
+            0,
+        );
         let (queued, delayed, dead, first, waiting): (u64, u64, u64, redis::streams::StreamRangeReply, Vec<String>) =
             self.redis
                 .call(|mut redis| async move { pipe.query_async(&mut redis).await })
@@ -257,44 +270,46 @@ impl Queue for RedisQueue {
 
     /// Finished jobs are gone when they are acknowledged and keys expire by themselves: only consumers remain.
     async fn trim(&self, _: Micros, _: usize) -> Result<u64, PortError> {
-        match self.forget_consumers().await {
-            // No worker has made the group yet.
-            Err(error) if matches!(error.code(), Some("NOGROUP" | "ERR")) => Ok(0),
-            other => other.map(|_| 0).map_err(|e| port_error("forget silent consumers", e)),
+        for kind in JobKind::ALL {
+            match self.forget_consumers(kind).await {
+                // No worker has made the group yet.
+                Err(error) if matches!(error.code(), Some("NOGROUP" | "ERR")) => {}
+                other => other.map_err(|e| port_error("forget silent consumers", e))?,
+            }
         }
+        Ok(0)
     }
 }
 
 /// Cuts a suspect in half, or parks its only update. What can not be read is handed out: the handler parks it whole.
+/// A suspect of another kind than scores is parked whole.
 async fn judge(
     redis: RedisHandle,
+    kind: JobKind,
     keys: Keys,
     scripts: Arc<Scripts>,
     now: Micros,
     retention: Duration,
     suspect: Suspect,
 ) -> RedisResult<bool> {
-    let Ok(payload) = JobPayload::decode(&suspect.payload) else { return Ok(false) };
+    let (letter, halves) = match kind {
+        JobKind::Scores => match JobPayload::decode(&suspect.payload) {
+            Ok(payload) => cut(&suspect, payload.updates),
+            Err(_) => return Ok(false),
+        },
+        JobKind::Fetch => {
+            let whole = suspect.payload.clone();
+            (Some(suspect.letter(kind, suspect.job.clone(), whole, "job")), Vec::new())
+        }
+    };
     tracing::warn!(
         job = suspect.job,
+        kind = kind.name(),
         crashes = suspect.crashes,
-        updates = payload.updates.len(),
         "a job outlived its workers too often"
     );
-    let mut halves = Vec::new();
-    if let [update] = payload.updates.as_slice() {
-        let letter = DeadLetter {
-            id: update.id.to_string(),
-            job: JobId::new(&suspect.job),
-            payload: json(update).into_bytes(),
-            reason: "the worker crashed every time it had this update in hand".to_owned(),
-            attempts: suspect.crashes,
-        };
-        letters::bury(&redis, &keys, &scripts, &[letter], now).await?;
-    } else {
-        let mut head = payload.updates;
-        let tail = head.split_off(head.len() / 2);
-        halves = vec![head, tail];
+    if let Some(letter) = letter {
+        letters::bury(&redis, &keys, &scripts, &[&letter], now).await?;
     }
     let mut call = scripts.split.key(&keys.stream);
     call.arg(&keys.base).arg(GROUP).arg(&suspect.entry).arg(&suspect.job).arg(retention.as_secs()).arg(halves.len());
@@ -308,6 +323,23 @@ async fn judge(
     }
     redis.call(|mut redis| async move { call.invoke_async::<i64>(&mut redis).await }).await?;
     Ok(true)
+}
+
+/// What becomes of updates that outlived their workers: parked when there is one, else the halves.
+fn cut(suspect: &Suspect, mut updates: Vec<ScoreUpdate>) -> (Option<DeadLetter>, Vec<Vec<ScoreUpdate>>) {
+    if let [update] = updates.as_slice() {
+        let payload = json(update).into_bytes();
+        return (Some(suspect.letter(JobKind::Scores, update.id.to_string(), payload, "update")), Vec::new());
+    }
+    let tail = updates.split_off(updates.len() / 2);
+    (None, vec![updates, tail])
+}
+
+impl Suspect {
+    fn letter(&self, kind: JobKind, id: String, payload: Vec<u8>, what: &str) -> DeadLetter {
+        let reason = format!("the worker crashed every time it had this {what} in hand");
+        DeadLetter { kind, id, job: JobId::new(&self.job), payload, reason, attempts: self.crashes }
+    }
 }
 
 /// What the index keeps beside an update's job.

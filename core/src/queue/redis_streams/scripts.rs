@@ -12,6 +12,9 @@ pub(super) struct Scripts {
     pub(super) page: Script,
     pub(super) retry: Script,
     pub(super) discard: Script,
+    pub(super) enqueue: Script,
+    pub(super) hold: Script,
+    pub(super) finished: Script,
 }
 
 impl Scripts {
@@ -25,6 +28,9 @@ impl Scripts {
             page: Script::new(include_str!("page.lua")),
             retry: Script::new(include_str!("retry.lua")),
             discard: Script::new(include_str!("discard.lua")),
+            enqueue: Script::new(include_str!("enqueue.lua")),
+            hold: Script::new(include_str!("hold.lua")),
+            finished: Script::new(include_str!("finished.lua")),
         }
     }
 }

@@ -29,15 +29,17 @@ pub(super) async fn accept(
     let mut connection = writer.acquire().await.map_err(failed(OPERATION))?;
     // Only this commit answers somebody who may rely on it, so only this one waits for the disk. It flushes
     // everything written before it, too.
-    set_synchronous(&mut connection, "PRAGMA synchronous = FULL").await?;
+    wait_for_disk(&mut connection, true).await.map_err(failed(OPERATION))?;
     let accepted = accept_in(&mut connection, updates, now).await;
-    // A connection that stays at FULL is only slower; what was accepted stays accepted.
-    let _ = set_synchronous(&mut connection, "PRAGMA synchronous = NORMAL").await;
+    // A connection that goes on waiting for the disk is only slower; what was accepted stays accepted.
+    let _ = wait_for_disk(&mut connection, false).await;
     accepted
 }
 
-async fn set_synchronous(connection: &mut SqliteConnection, pragma: &'static str) -> Result<(), PortError> {
-    sqlx::query(pragma).execute(connection).await.map(|_| ()).map_err(failed(OPERATION))
+/// Whether the next commits wait until they are on the disk.
+pub(super) async fn wait_for_disk(connection: &mut SqliteConnection, wait: bool) -> Result<(), sqlx::Error> {
+    let pragma = if wait { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+    sqlx::query(pragma).execute(connection).await.map(|_| ())
 }
 
 async fn accept_in(
@@ -72,7 +74,7 @@ async fn accept_in(
         jobs.push(update.accepted_as(id));
     }
     if !jobs.is_empty() {
-        push(&mut tx, job, JobPayload::new(jobs).encode()).await?;
+        push(&mut tx, JobKind::Scores, job, JobPayload::new(jobs).encode()).await?;
     }
     tx.commit().await.map_err(failed(OPERATION))?;
     Ok(acceptances)
@@ -133,9 +135,15 @@ async fn held_keys(
 }
 
 /// Pushes a job through apalis, inside our transaction.
-pub(super) async fn push(tx: &mut SqliteConnection, id: Ulid, payload: Vec<u8>) -> Result<(), PortError> {
+pub(super) async fn push(
+    tx: &mut SqliteConnection,
+    kind: JobKind,
+    id: Ulid,
+    payload: Vec<u8>,
+) -> Result<(), PortError> {
+    const OPERATION: &str = "queue a job";
     let task: SqliteTask = TaskBuilder::new(payload).task_id(TaskId::from_ulid(id)).max_attempts(NO_LIMIT).build();
-    apalis_sqlite::queries::push_tasks(tx, JobKind::Scores.name(), &[task]).await.map_err(|error| match error {
+    apalis_sqlite::queries::push_tasks(tx, kind.name(), &[task]).await.map_err(|error| match error {
         apalis_sqlite::Error::Database(error) => failed(OPERATION)(error),
         other => rejected(OPERATION, other),
     })

@@ -22,9 +22,15 @@ const DISCARD: &str = "discard dead letters";
 
 #[async_trait]
 impl JobInspector for SqliteQueue {
-    async fn list(&self, state: JobState, after: Option<&JobCursor>, limit: usize) -> Result<JobPage, PortError> {
+    async fn list(
+        &self,
+        kind: JobKind,
+        state: JobState,
+        after: Option<&JobCursor>,
+        limit: usize,
+    ) -> Result<JobPage, PortError> {
         let error = failed(LIST);
-        let kind = JobKind::Scores.name();
+        let kind = kind.name();
         let rows_limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let query = match state {
             JobState::Dead => sqlx::query(sql::DEAD_LETTERS)
@@ -82,10 +88,12 @@ impl JobInspector for SqliteQueue {
                 .execute(&mut *tx)
                 .await
                 .map_err(&error)?;
-            accept::push(&mut tx, job, payload).await?;
+            accept::push(&mut tx, letter.kind, job, payload).await?;
         }
         tx.commit().await.map_err(&error)?;
-        self.scores.notify_one();
+        for kind in JobKind::ALL {
+            self.lane(kind).wake.notify_one();
+        }
         Ok(letters.into_iter().map(|letter| letter.id).collect())
     }
 
@@ -137,12 +145,17 @@ async fn take(tx: &mut SqliteConnection, ids: &[String]) -> Result<Vec<DeadLette
 
 fn letter(row: &SqliteRow) -> Result<DeadLetter, sqlx::Error> {
     Ok(DeadLetter {
+        kind: kind(row.try_get("kind")?)?,
         id: row.try_get("id")?,
         job: JobId::new(row.try_get::<&str, _>("job_id")?),
         payload: row.try_get("payload")?,
         reason: row.try_get("reason")?,
         attempts: row.try_get("attempts")?,
     })
+}
+
+fn kind(name: &str) -> Result<JobKind, sqlx::Error> {
+    name.parse().map_err(|why: String| sqlx::Error::Decode(why.into()))
 }
 
 /// A dead letter's row has a time of death, a job's a status.
@@ -157,6 +170,7 @@ fn read(row: &SqliteRow) -> Result<JobRecord, sqlx::Error> {
         _ => JobState::Running,
     };
     let unfinished = Unfinished {
+        kind: kind(row.try_get("job_type")?)?,
         id: row.try_get("id")?,
         state,
         attempts: row.try_get("attempts")?,

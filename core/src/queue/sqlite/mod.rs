@@ -14,6 +14,7 @@ mod accept;
 mod inspect;
 mod orphans;
 pub mod statements;
+mod unique;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use apalis_sqlite::{Config, SqliteStorage};
 use async_trait::async_trait;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use sqlx::Row;
-use sqlx::sqlite::{SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{SqliteConnection, SqliteRow, SqliteSynchronous};
 use tokio::sync::Notify;
 
 use self::statements as sql;
@@ -49,8 +50,15 @@ const FETCH: usize = 64;
 pub struct SqliteQueue {
     file: SqliteFile,
     clock: Arc<dyn Clock>,
-    /// Wakes the worker of [`JobKind::Scores`].
-    scores: Arc<Notify>,
+    scores: Lane,
+    fetch: Lane,
+}
+
+/// What the queue of each kind has of its own within a process.
+#[derive(Default)]
+struct Lane {
+    /// Wakes the worker.
+    wake: Arc<Notify>,
     /// Whether this process has taken back what an earlier one left: later orphans are not a crash's.
     taken_back: AtomicBool,
 }
@@ -66,7 +74,7 @@ impl SqliteQueue {
         // Two migrators on one table would each miss the other's versions.
         ours.dangerous_set_table_name("_scorewire_migrations");
         let file = SqliteFile::open(path, SqliteSynchronous::Normal, &[theirs, ours]).await?;
-        Ok(Self { file, clock, scores: Arc::default(), taken_back: AtomicBool::new(false) })
+        Ok(Self { file, clock, scores: Lane::default(), fetch: Lane::default() })
     }
 
     /// Takes back what a dead worker held and returns the backend for a new one.
@@ -74,9 +82,10 @@ impl SqliteQueue {
     /// # Errors
     /// When the file can not be read or written.
     pub async fn jobs(&self, kind: JobKind) -> Result<JobSource, PortError> {
-        let crashed = !self.taken_back.load(Ordering::Relaxed);
+        let lane = self.lane(kind);
+        let crashed = !lane.taken_back.load(Ordering::Relaxed);
         orphans::take_back(&self.file.writer, kind, crashed, self.clock.now()).await?;
-        self.taken_back.store(true, Ordering::Relaxed);
+        lane.taken_back.store(true, Ordering::Relaxed);
         let config = Config::default()
             .queue(kind.name())
             .batch_size(FETCH)
@@ -84,7 +93,7 @@ impl SqliteQueue {
             // Nobody else can own a job here: `take_back` does it at once.
             .missed_heartbeats(1_000_000)
             .lock_tasks(false);
-        let wake = Arc::clone(self.wake(kind));
+        let wake = Arc::clone(&lane.wake);
         // A notification that comes while nobody waits is kept, so none is missed.
         let wake = stream::unfold(wake, |wake| async move {
             wake.notified().await;
@@ -107,9 +116,10 @@ impl SqliteQueue {
         self.file.prepare_all(&sql::ALL).await
     }
 
-    fn wake(&self, kind: JobKind) -> &Arc<Notify> {
+    const fn lane(&self, kind: JobKind) -> &Lane {
         match kind {
             JobKind::Scores => &self.scores,
+            JobKind::Fetch => &self.fetch,
         }
     }
 
@@ -135,7 +145,12 @@ impl SqliteQueue {
             .fetch_optional(&self.file.readers)
             .await
             .map_err(failed(OPERATION))?;
-        let Some(row) = row else { return Ok(None) };
+        // A job of another kind carries no updates.
+        let Some(row) =
+            row.filter(|row| row.try_get("job_type").is_ok_and(|kind: &str| kind == JobKind::Scores.name()))
+        else {
+            return Ok(None);
+        };
         queued_update(id, &row).map_err(failed(OPERATION))
     }
 }
@@ -144,7 +159,7 @@ impl SqliteQueue {
 impl Queue for SqliteQueue {
     async fn accept(&self, updates: Vec<NewUpdate>) -> Result<Vec<Acceptance>, PortError> {
         let acceptances = accept::accept(&self.file.writer, updates, self.clock.now()).await?;
-        self.scores.notify_one();
+        self.scores.wake.notify_one();
         Ok(acceptances)
     }
 
@@ -159,7 +174,7 @@ impl Queue for SqliteQueue {
         }
     }
 
-    async fn delay(&self, job: &JobId, wait: Duration) -> Result<(), PortError> {
+    async fn delay(&self, _: JobKind, job: &JobId, wait: Duration) -> Result<(), PortError> {
         // apalis counts in whole seconds; rounding up never makes a job early.
         let run_at = self.clock.now().unix_seconds() + i64::try_from(wait.as_secs()).unwrap_or(i64::MAX / 2) + 1;
         sqlx::query(sql::DELAY_JOB)
@@ -175,17 +190,7 @@ impl Queue for SqliteQueue {
         let error = failed("park a dead letter");
         let mut tx = self.file.writer.begin_with(accept::BEGIN).await.map_err(&error)?;
         for letter in letters {
-            sqlx::query(sql::BURY)
-                .bind(&letter.id)
-                .bind(letter.job.as_str())
-                .bind(JobKind::Scores.name())
-                .bind(&letter.payload)
-                .bind(&letter.reason)
-                .bind(letter.attempts)
-                .bind(self.clock.now().0)
-                .execute(&mut *tx)
-                .await
-                .map_err(&error)?;
+            bury(&mut tx, letter, self.clock.now()).await.map_err(&error)?;
         }
         tx.commit().await.map_err(&error)
     }
@@ -218,6 +223,19 @@ impl Queue for SqliteQueue {
             .map_err(&error)?;
         Ok(jobs.rows_affected() + keys.rows_affected())
     }
+}
+
+/// Parks a letter, once.
+async fn bury(tx: &mut SqliteConnection, letter: &DeadLetter, now: Micros) -> Result<(), sqlx::Error> {
+    let bury = sqlx::query(sql::BURY)
+        .bind(&letter.id)
+        .bind(letter.job.as_str())
+        .bind(letter.kind.name())
+        .bind(&letter.payload)
+        .bind(&letter.reason)
+        .bind(letter.attempts)
+        .bind(now.0);
+    bury.execute(tx).await.map(|_| ())
 }
 
 fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error {

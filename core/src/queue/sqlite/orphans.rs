@@ -2,15 +2,16 @@
 //! held job is an orphan and is taken back at once.
 //!
 //! A job that was found orphaned [`CRASHES`] times may be what kills the process: it is cut in half, so that
-//! after a few more crashes the one update to blame stands alone and is parked; the others apply.
+//! after a few more crashes the one update to blame stands alone and is parked; the others apply. A job of another
+//! kind than scores is parked whole.
 
 use sqlx::sqlite::{SqliteConnection, SqlitePool};
 use ulid::Ulid;
 
 use super::accept::{self, BEGIN, index_rows};
 use super::statements as sql;
-use crate::domain::{Micros, ScoreUpdate};
-use crate::ports::{JobKind, PortError};
+use crate::domain::{JobId, Micros, ScoreUpdate};
+use crate::ports::{DeadLetter, JobKind, PortError};
 use crate::queue::JobPayload;
 use crate::sqlite::{failed, json_parameter};
 
@@ -34,8 +35,13 @@ pub(super) async fn take_back(writer: &SqlitePool, kind: JobKind, crashed: bool,
     sqlx::query(sql::RELEASE_JOBS).bind(kind.name()).execute(&mut *tx).await.map_err(&error)?;
     sqlx::query(sql::FORGET_WORKERS).bind(kind.name()).execute(&mut *tx).await.map_err(&error)?;
     let suspects: Vec<(String, i64, Vec<u8>)> =
-        sqlx::query_as(sql::CRASHED_JOBS).bind(CRASHES).fetch_all(&mut *tx).await.map_err(&error)?;
+        sqlx::query_as(sql::CRASHED_JOBS).bind(CRASHES).bind(kind.name()).fetch_all(&mut *tx).await.map_err(&error)?;
     for (job, count, bytes) in suspects {
+        if kind != JobKind::Scores {
+            tracing::warn!(job, kind = kind.name(), crashes = count, "a job outlived its workers too often");
+            park(&mut tx, kind, job, count, bytes, now).await?;
+            continue;
+        }
         // What can not be read is the handler's business: it parks the job whole.
         if let Ok(payload) = JobPayload::decode(&bytes) {
             tracing::warn!(
@@ -54,6 +60,29 @@ pub(super) async fn take_back(writer: &SqlitePool, kind: JobKind, crashed: bool,
     Ok(())
 }
 
+/// Parks a job as it is.
+async fn park(
+    tx: &mut SqliteConnection,
+    kind: JobKind,
+    job: String,
+    crashes: i64,
+    payload: Vec<u8>,
+    now: Micros,
+) -> Result<(), PortError> {
+    remove(tx, &job).await?;
+    let reason = "the worker crashed every time it had this job in hand".to_owned();
+    let letter = DeadLetter { kind, job: JobId::new(&job), id: job, payload, reason, attempts: tries(crashes) };
+    super::bury(tx, &letter, now).await.map_err(failed(OPERATION))
+}
+
+async fn remove(tx: &mut SqliteConnection, job: &str) -> Result<(), PortError> {
+    sqlx::query(sql::REMOVE_JOB).bind(job).execute(tx).await.map(|_| ()).map_err(failed(OPERATION))
+}
+
+fn tries(crashes: i64) -> u32 {
+    u32::try_from(crashes).unwrap_or(u32::MAX)
+}
+
 /// Replaces a job by its halves, or parks its only update.
 async fn split(
     tx: &mut SqliteConnection,
@@ -63,20 +92,17 @@ async fn split(
     now: Micros,
 ) -> Result<(), PortError> {
     let error = failed(OPERATION);
-    sqlx::query(sql::REMOVE_JOB).bind(job).execute(&mut *tx).await.map_err(&error)?;
+    remove(tx, job).await?;
     if let [update] = updates.as_slice() {
-        sqlx::query(sql::BURY)
-            .bind(update.id.as_str())
-            .bind(job)
-            .bind(JobKind::Scores.name())
-            .bind(json_parameter(&update).into_bytes())
-            .bind("the worker crashed every time it had this update in hand")
-            .bind(crashes)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await
-            .map_err(&error)?;
-        return Ok(());
+        let letter = DeadLetter {
+            kind: JobKind::Scores,
+            id: update.id.to_string(),
+            job: JobId::new(job),
+            payload: json_parameter(&update).into_bytes(),
+            reason: "the worker crashed every time it had this update in hand".to_owned(),
+            attempts: tries(crashes),
+        };
+        return super::bury(tx, &letter, now).await.map_err(error);
     }
     let tail = updates.split_off(updates.len() / 2);
     for half in [updates, tail].into_iter().filter(|half| !half.is_empty()) {
@@ -88,7 +114,7 @@ async fn split(
             .execute(&mut *tx)
             .await
             .map_err(&error)?;
-        accept::push(tx, id, JobPayload::new(half).encode()).await?;
+        accept::push(tx, JobKind::Scores, id, JobPayload::new(half).encode()).await?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ pub(super) const JOB_OF_UPDATE: &str = "SELECT job_id FROM accepted WHERE id = ?
 
 /// A job that is not finished.
 pub(super) const UNFINISHED_JOB: &str = "
-SELECT id, job, status, attempts, run_at, last_result FROM Jobs
+SELECT id, job_type, job, status, attempts, run_at, last_result FROM Jobs
 WHERE id = ?1 AND status IN ('Pending', 'Queued', 'Running', 'Failed')";
 
 /// Has a job wait.
@@ -35,16 +35,16 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (id) DO NOTHING";
 
 /// A dead letter.
 pub(super) const FIND_DEAD_LETTER: &str = "
-SELECT id, job_id, payload, reason, attempts, died_at FROM dead_letters WHERE id = ?1";
+SELECT id, job_id, kind, payload, reason, attempts, died_at FROM dead_letters WHERE id = ?1";
 
 /// Dead letters of a kind, newest first, that died before this time and id.
 pub(super) const DEAD_LETTERS: &str = "
-SELECT id, job_id, payload, reason, attempts, died_at FROM dead_letters
+SELECT id, job_id, kind, payload, reason, attempts, died_at FROM dead_letters
 WHERE kind = ?1 AND (died_at, id) < (?2, ?3) ORDER BY died_at DESC, id DESC LIMIT ?4";
 
 /// Unfinished jobs of a kind by id, of these statuses and after this id. The first condition is the index's.
 pub(super) const JOBS_IN_STATE: &str = "
-SELECT id, job, status, attempts, run_at, last_result FROM Jobs
+SELECT id, job_type, job, status, attempts, run_at, last_result FROM Jobs
 WHERE job_type = ?1 AND status IN ('Pending', 'Queued', 'Running', 'Failed')
       AND status IN (SELECT value FROM json_each(?2)) AND id > ?3
 ORDER BY id LIMIT ?4";
@@ -52,7 +52,7 @@ ORDER BY id LIMIT ?4";
 /// Takes dead letters away.
 pub(super) const TAKE_DEAD_LETTERS: &str = "
 DELETE FROM dead_letters WHERE id IN (SELECT value FROM json_each(?1))
-RETURNING id, job_id, payload, reason, attempts";
+RETURNING id, job_id, kind, payload, reason, attempts";
 
 /// Forgets the keys of updates, where they still are of this job.
 pub(super) const FORGET_KEYS: &str = "
@@ -92,10 +92,10 @@ pub(super) const COUNT_CRASHES: &str = "
 INSERT INTO crash_deliveries (job_id, count) SELECT value, 1 FROM json_each(?1) WHERE true
 ON CONFLICT (job_id) DO UPDATE SET count = count + 1";
 
-/// Jobs that crashed this often.
+/// Jobs of a kind that crashed this often.
 pub(super) const CRASHED_JOBS: &str = "
 SELECT c.job_id, c.count, j.job FROM crash_deliveries c JOIN Jobs j ON j.id = c.job_id
-WHERE c.count >= ?1 AND j.status = 'Pending'";
+WHERE c.count >= ?1 AND j.status = 'Pending' AND j.job_type = ?2";
 
 /// Forgets the crashes of jobs that are gone or finished.
 pub(super) const FORGET_CRASHES: &str = "
@@ -105,8 +105,33 @@ WHERE job_id NOT IN (SELECT id FROM Jobs WHERE status IN ('Pending', 'Queued', '
 /// Removes a job.
 pub(super) const REMOVE_JOB: &str = "DELETE FROM Jobs WHERE id = ?1";
 
+/// The unfinished job that holds a claim at a time, if any, and what else is remembered of the claim.
+pub(super) const FIND_CLAIM: &str = "
+SELECT c.until, c.slot, j.id AS holder
+FROM claims c LEFT JOIN Jobs j
+    ON j.id = c.job_id AND c.until > ?3 AND j.status IN ('Pending', 'Queued', 'Running', 'Failed')
+WHERE c.kind = ?1 AND c.claim = ?2";
+
+/// Remembers the newest tick that was fired.
+pub(super) const TAKE_SLOT: &str = "
+INSERT INTO claims (kind, claim, slot) VALUES (?1, ?2, ?3)
+ON CONFLICT (kind, claim) DO UPDATE SET slot = excluded.slot";
+
+/// Gives a claim to a job.
+pub(super) const TAKE_CLAIM: &str = "
+INSERT INTO claims (kind, claim, job_id, until) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT (kind, claim) DO UPDATE SET job_id = excluded.job_id, until = excluded.until";
+
+/// Ends a job's claim.
+pub(super) const GIVE_CLAIM_BACK: &str = "
+UPDATE claims SET job_id = NULL, until = NULL WHERE kind = ?1 AND claim = ?2 AND job_id = ?3";
+
+/// Changes what a job carries, unless a worker has it in hand.
+pub(super) const REPLACE_PAYLOAD: &str = "
+UPDATE Jobs SET job = ?2 WHERE id = ?1 AND status IN ('Pending', 'Failed')";
+
 /// All of them, for the test that prepares each on a real database.
-pub const ALL: [&str; 22] = [
+pub const ALL: [&str; 27] = [
     INDEX_KEYS,
     INDEXED_KEYS,
     MOVE_KEYS,
@@ -129,4 +154,9 @@ pub const ALL: [&str; 22] = [
     CRASHED_JOBS,
     FORGET_CRASHES,
     REMOVE_JOB,
+    FIND_CLAIM,
+    TAKE_SLOT,
+    TAKE_CLAIM,
+    GIVE_CLAIM_BACK,
+    REPLACE_PAYLOAD,
 ];
