@@ -4,10 +4,11 @@
 //! - [`wire`], [`viewer`]: a load generator cheap enough not to be what is measured
 //! - [`servers`], [`fleet`]: a Redis, a PostgreSQL and the processes that share them
 //! - [`load`]: posts updates and checks what became of them
-//! - [`writes`], [`latency`], [`reads`], [`memory`], [`viewer_memory`], [`fleet_writes`]: the measurements
+//! - [`writes`], [`latency`], [`reads`], [`memory`], [`viewer_memory`], [`feed_beats`], [`fleet_writes`]: the measurements
 //! - [`floor_sqlite`], [`floor_server`], [`floor_pipeline`]: what they are compared with
 //! - [`figures`], [`report`]: medians, tables and docs/BENCHMARKS.md
 
+mod feed_beats;
 mod figures;
 mod fleet;
 mod fleet_writes;
@@ -63,6 +64,8 @@ enum Command {
     Memory(Plan),
     /// Memory of a connected viewer, over SSE and WebSocket
     Viewers(Plan),
+    /// How exactly a feed's viewers are sent its latest message on its beat, beside bare timers
+    Feeds(Plan),
     /// Updates per second and latency of processes that share Redis and PostgreSQL, beside the pipeline without HTTP
     Fleet(Plan),
     /// A bare hyper server: the floor of `reads`
@@ -141,6 +144,7 @@ fn run(command: Command) -> anyhow::Result<()> {
                 sections.extend(writes::measure(plan).await?);
                 sections.push(latency::measure(plan).await?);
                 sections.push(reads::measure(plan).await?);
+                sections.push(feed_beats::measure(plan).await?);
                 sections.extend(fleet_writes::measure(plan).await?);
                 sections
             }
@@ -149,6 +153,7 @@ fn run(command: Command) -> anyhow::Result<()> {
             Command::Reads(plan) => vec![reads::measure(plan).await?],
             Command::Memory(plan) => vec![memory::measure(plan).await?],
             Command::Viewers(plan) => vec![viewer_memory::measure(plan).await?],
+            Command::Feeds(plan) => vec![feed_beats::measure(plan).await?],
             Command::Fleet(plan) => fleet_writes::measure(plan).await?,
             Command::FloorServer(_) => unreachable!("handled above"),
         };

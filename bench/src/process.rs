@@ -242,7 +242,13 @@ pub(crate) struct Scorewire {
 
 impl Scorewire {
     pub(crate) async fn start(plan: &Plan, name: &str) -> anyhow::Result<Self> {
+        Self::start_with(plan, name, "").await
+    }
+
+    /// With a settings file of this text.
+    pub(crate) async fn start_with(plan: &Plan, name: &str, config: &str) -> anyhow::Result<Self> {
         let dir = WorkDir::create(plan, name)?;
+        std::fs::write(dir.path().join("scorewire.toml"), config)?;
         let server = std::path::absolute(&plan.server)?;
         let data = dir.path().join("data");
         let scorewire = |subcommand: &str| {
