@@ -5,7 +5,7 @@ use scorewire::http::auth::Grant;
 use serde_json::{Value, json};
 
 use super::{Upstreams, served_feeds};
-use crate::support::{Deployment, Storage, TestApp, eventually};
+use crate::support::{Deployment, ServerProcess, Storage, Stream, TestApp, command, eventually};
 
 /// A server whose feeds have these beats.
 async fn serve(storage: Storage, upstreams: &Upstreams, more: &str) -> TestApp {
@@ -180,4 +180,26 @@ async fn where_streams_need_a_token_feeds_do_too() {
     let names: Vec<_> = listed["feeds"].as_array().expect("feeds").iter().map(|feed| &feed["name"]).collect();
     assert_eq!(names, [&json!("btc-usd")], "others are not even named");
     app.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_variable_is_enough_to_publish_a_source() {
+    let upstreams = Upstreams::start(&[]).await;
+    let mut command = command(&upstreams.dir.path().join("data"), &[]);
+    command.current_dir("/").env("SOURCE_URL", format!("{}/api/users/2", upstreams.url));
+    let server = ServerProcess::try_start(command).await.expect("it starts");
+    let mut viewer =
+        Stream::new(super::client().get(format!("{}/stream", server.url)).send().await.expect("an answer"));
+    let message = viewer.block().await.expect("a message");
+    let (id, data) = message.split_once("\ndata: ").expect("id and data");
+    let (timestamp, rest) =
+        data.strip_prefix("{\"timestamp\":").and_then(|data| data.split_once(',')).expect("a second");
+    assert_eq!(rest, r#""data":{"username":"janet.weaver","domain":"reqres.in","name":"janet weaver"}}"#);
+    assert!(timestamp.parse::<i64>().is_ok_and(|second| second <= super::now()), "{timestamp}");
+    assert_eq!(
+        viewer.block().await.as_deref(),
+        Some(format!("{id}\ndata: {data}").as_str()),
+        "again on the beat of 2 s"
+    );
+    server.terminate().await;
 }

@@ -42,6 +42,15 @@ impl Health {
         self.lock().obstacle = None;
     }
 
+    /// Returns when the worker has shown no sign of life for this long.
+    pub async fn silent(&self, longest: Duration) {
+        loop {
+            let silence = self.lock().last_beat.map_or(Duration::ZERO, |beat| beat.elapsed());
+            let Some(left) = longest.checked_sub(silence).filter(|left| !left.is_zero()) else { return };
+            tokio::time::sleep(left).await;
+        }
+    }
+
     /// Whether the worker gets anywhere.
     ///
     /// # Errors
@@ -65,5 +74,24 @@ impl Health {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_beats_is_not_silent_and_one_that_stopped_is() {
+        let health = Health::default();
+        health.beat();
+        let long = Duration::from_secs(3_600);
+        assert!(poll!(Box::pin(health.silent(long))).is_pending());
+        let short = Duration::from_millis(1);
+        tokio::time::timeout(long, health.silent(short)).await.expect("silence is noticed");
+        health.beat();
+        assert!(poll!(Box::pin(health.silent(long))).is_pending());
     }
 }

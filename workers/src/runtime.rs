@@ -34,6 +34,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A worker that ran for so long did not keep failing.
 const RAN: Duration = Duration::from_secs(5);
+/// Silence of a worker after which it is given up and another is started: longer than all its calls to the queue may
+/// take one after the other. On an overloaded machine a worker was seen to stand still, a call to the queue under way that
+/// neither succeeded nor failed, while others of the same process went on.
+const STANDS_STILL: Duration = Duration::from_secs(20);
 /// Time for jobs in hand to be decided and acknowledged when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -101,7 +105,9 @@ macro_rules! run_worker {
                 }
             })
             .build($handle);
-        until_stopped(worker.run(), context, $shutdown).await.map_err(|e| e.to_string())
+        // Until its first sign of life, its start counts as one.
+        $health.beat();
+        until_stopped(worker.run(), context, $health, $shutdown).await
     }};
 }
 
@@ -159,17 +165,20 @@ impl Pauses {
 async fn until_stopped(
     run: impl Future<Output = Result<(), WorkerError>>,
     context: WorkerContext,
+    health: &Health,
     shutdown: &CancellationToken,
-) -> Result<(), WorkerError> {
+) -> Result<(), String> {
     let mut run = pin!(run);
     tokio::select! {
-        ended = &mut run => return ended,
+        ended = &mut run => return ended.map_err(|error| error.to_string()),
         () = shutdown.cancelled() => {}
+        // Dropped as it stands: what it had in hand is handed out again, and what it did already changes nothing.
+        () = health.silent(STANDS_STILL) => return Err("it stood still".to_owned()),
     }
     // Refused before the worker's first poll, in which case there is nothing to stop.
     let _ = context.stop();
     match tokio::time::timeout(DRAIN, run).await {
-        Ok(ended) => ended,
+        Ok(ended) => ended.map_err(|error| error.to_string()),
         // What is left in hand stays in the queue and is taken back at the next start.
         Err(_) => Ok(()),
     }
