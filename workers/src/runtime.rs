@@ -35,8 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A worker that ran for so long did not keep failing.
 const RAN: Duration = Duration::from_secs(5);
 /// Silence of a worker after which it is given up and another is started: longer than all its calls to the queue may
-/// take one after the other. On an overloaded machine a worker was seen to stand still, a call to the queue under way that
-/// neither succeeded nor failed, while others of the same process went on.
+/// take one after the other. On an overloaded machine a worker was seen to stand still, without a heartbeat, a fetch or an
+/// error, while others of the same process went on.
 const STANDS_STILL: Duration = Duration::from_secs(20);
 /// Time for jobs in hand to be decided and acknowledged when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);
