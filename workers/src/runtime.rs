@@ -35,8 +35,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A worker that ran for so long did not keep failing.
 const RAN: Duration = Duration::from_secs(5);
 /// Silence of a worker after which it is given up and another is started: longer than all its calls to the queue may
-/// take one after the other. On an overloaded machine a worker was seen to stand still, without a heartbeat, a fetch or an
-/// error, while others of the same process went on.
+/// take one after the other. It should not come to that; but a worker that stands still for whatever reason would keep
+/// everybody waiting until a person starts the process again.
 const STANDS_STILL: Duration = Duration::from_secs(20);
 /// Time for jobs in hand to be decided and acknowledged when the server stops.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -6,6 +6,7 @@ mod payload;
 mod record;
 pub mod redis_streams;
 pub mod sqlite;
+mod wakes;
 
 pub use fetch_payload::FetchPayload;
 pub use payload::{JobPayload, PayloadError, RawCodec, RawPayload};

@@ -26,6 +26,7 @@ use self::backend::{GROUP, RedisStreams, StreamsConfig, StreamsPersistence, Susp
 use self::keys::Keys;
 use self::letters::Buried;
 use self::scripts::Scripts;
+use super::wakes::armed;
 use super::{JobPayload, JobSource, RawCodec, RawPayload};
 use crate::domain::{Fingerprint, JobId, Micros, ScoreUpdate, UpdateId};
 use crate::ports::{
@@ -89,7 +90,7 @@ impl RedisQueue {
             judge,
             Arc::clone(&self.consumer),
         );
-        let wakes = wake::wakes(self.redis.client(), self.keys(kind).stream.clone());
+        let wakes = armed(wake::wakes(self.redis.client(), self.keys(kind).stream.clone()), self.config.heartbeat);
         JobSource::Streams(Box::new(RedisStreams::new(persistence, RawCodec).poll_with_stream(wakes)))
     }
 

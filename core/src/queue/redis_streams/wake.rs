@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, Stream};
 use redis::aio::MultiplexedConnection;
 use redis::streams::{StreamReadOptions, StreamReadReply};
 use redis::{AsyncCommands, AsyncConnectionConfig, Client, RedisResult};
@@ -53,11 +53,10 @@ impl Waiting {
 }
 
 /// Yields whenever a worker should look at its queue.
-pub(super) fn wakes(client: Client, stream: String) -> BoxStream<'static, ()> {
+pub(super) fn wakes(client: Client, stream: String) -> impl Stream<Item = ()> + Send {
     let waiting = Waiting { client, stream, last: "0-0".to_owned(), connection: None };
     stream::unfold(waiting, |mut waiting| async move {
         waiting.next().await;
         Some(((), waiting))
     })
-    .boxed()
 }

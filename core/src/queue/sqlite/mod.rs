@@ -26,12 +26,13 @@ use apalis_core::backend::ext::poll_strategy::{PollWith, StreamStrategy};
 use apalis_core::backend::ext::with_codec::WithCodec;
 use apalis_sqlite::{Config, SqliteStorage};
 use async_trait::async_trait;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow, SqliteSynchronous};
 use tokio::sync::Notify;
 
 use self::statements as sql;
+use super::wakes::armed;
 use super::{JobPayload, JobSource, RawCodec, RawPayload};
 use crate::domain::{JobId, Micros, ScoreUpdate, UpdateId};
 use crate::ports::{
@@ -45,6 +46,8 @@ pub type SqliteJobs = PollWith<WithCodec<SqliteStorage<RawPayload>, RawCodec>, S
 
 /// Jobs fetched at once; also bounds how many are lost to a crash and delivered again.
 const FETCH: usize = 64;
+/// How often a worker looks without being woken: for jobs whose wait is over.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// The queue in a SQLite file.
 pub struct SqliteQueue {
@@ -89,7 +92,7 @@ impl SqliteQueue {
         let config = Config::default()
             .queue(kind.name())
             .batch_size(FETCH)
-            .heartbeat_interval(Duration::from_secs(1))
+            .heartbeat_interval(HEARTBEAT)
             // Nobody else can own a job here: `take_back` does it at once.
             .missed_heartbeats(1_000_000)
             .lock_tasks(false);
@@ -100,7 +103,7 @@ impl SqliteQueue {
             Some(((), wake))
         });
         let storage = SqliteStorage::new(&self.file.writer).with_config(config).with_codec(RawCodec);
-        Ok(JobSource::Sqlite(Box::new(storage.poll_with_stream(wake.boxed()))))
+        Ok(JobSource::Sqlite(Box::new(storage.poll_with_stream(armed(wake, HEARTBEAT)))))
     }
 
     /// Closes the file.
