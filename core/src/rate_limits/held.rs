@@ -79,7 +79,9 @@ impl Held {
 
     /// Notes what was granted.
     pub(super) fn granted(&mut self, grant: Grant, now: Instant) {
-        self.cells = grant.cells;
+        // What a request that went away gave back meanwhile was granted, too.
+        let kept = if now < self.lapses_at { self.cells } else { 0 };
+        self.cells = kept + grant.cells;
         self.lapses_at = now + self.life;
         self.left = grant.left;
         self.full_at = now + grant.full_in;
@@ -121,6 +123,20 @@ mod tests {
         }
         assert_eq!(asked, [1, 2, 4, 5, 5]);
         assert_eq!(held.want(1, now + 100 * MS), 1, "who paused begins anew");
+    }
+
+    #[test]
+    fn what_was_given_back_is_not_lost_to_the_next_grant() {
+        let (mut held, now) = held(500);
+        held.granted(grant(1, 90), now);
+        assert!(held.take(now).is_some());
+        held.give_back();
+        held.granted(grant(1, 89), now);
+        assert!(held.take(now).is_some() && held.take(now).is_some());
+        held.give_back();
+        held.granted(grant(1, 88), now + 200 * MS);
+        assert!(held.take(now + 200 * MS).is_some());
+        assert_eq!(held.take(now + 200 * MS), None, "what had lapsed is gone");
     }
 
     #[test]
