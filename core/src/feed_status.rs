@@ -21,10 +21,9 @@ impl FeedStatus {
     /// Of what is stored of a feed.
     #[must_use]
     pub fn of(feed: &Feed, stored: &StoredFeed, policy: &BreakerPolicy, now: Micros) -> Self {
-        let since = |at: Micros| Duration::from_micros(now.0.saturating_sub(at.0).max(0).unsigned_abs());
         let note = &stored.note;
-        let age = note.checked_at.map(since);
-        let stood_still = stored.latest.as_ref().map(|latest| since(latest.at));
+        let age = note.checked_at.map(|at| now.since(at));
+        let stood_still = stored.latest.as_ref().map(|latest| now.since(latest.at));
         let over = |time: Option<Duration>, most: Option<Duration>| matches!((time, most), (Some(time), Some(most)) if time > most);
         let stale =
             note.failure.is_some() || over(age, Some(feed.stale_after)) || over(stood_still, feed.max_unchanged);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
-use scorewire_core::domain::{FeedName, JobId, Micros};
+use scorewire_core::domain::{FeedName, JobId};
 use scorewire_core::feed_status::FeedStatus;
 use scorewire_core::ports::{Enqueued, JobKind, NewJob, SourceRequestRecord};
 use scorewire_core::queue::FetchPayload;
@@ -89,16 +89,14 @@ pub(super) async fn create(app: &App, call: &Call<'_>) -> Result<Response, Probl
     let now = wiring.clock.now();
     let stored = wiring.feed_store.load(&feed.name).await?;
     if let Some(until) = FeedStatus::of(feed, &stored, &feed.patience(&app.settings), now).rests_until {
-        let wait = Duration::from_micros(until.0.saturating_sub(now.0).max(0).unsigned_abs());
         let detail = "the source failed, or wishes to be left alone, and is asked again after Retry-After";
-        return Err(Problem::new(Kind::SourceResting, detail).retry_after(wait));
+        return Err(Problem::new(Kind::SourceResting, detail).retry_after(until.since(now)));
     }
-    let claim_until = Micros(now.0.saturating_add(i64::try_from(CLAIM.as_micros()).unwrap_or(i64::MAX)));
     let job = NewJob {
         kind: JobKind::Fetch,
         claim: feed.name.to_string(),
         payload: FetchPayload::new(feed.name.clone(), None, Some(call.request.clone())).encode(),
-        claim_until,
+        claim_until: now.plus(CLAIM),
         slot: None,
         replaces: true,
     };

@@ -170,8 +170,8 @@ impl Fetches {
 
     async fn claim(&self, task: &Task<'_>) -> Result<bool, PortError> {
         let longest = task.feed.patience(&self.settings).probe + CLAIM_MARGIN;
-        let until = self.wiring.clock.now().0.saturating_add(i64::try_from(longest.as_micros()).unwrap_or(i64::MAX));
-        self.wiring.unique_jobs.hold(JobKind::Fetch, task.feed.name.as_str(), task.job, Micros(until)).await
+        let until = self.wiring.clock.now().plus(longest);
+        self.wiring.unique_jobs.hold(JobKind::Fetch, task.feed.name.as_str(), task.job, until).await
     }
 
     /// Asks the source and stores what came of it, with its number in the log; `None` when the source is left alone.
@@ -182,7 +182,8 @@ impl Fetches {
         if note.breaker.ask(wiring.clock.now(), &patience).is_err() {
             return Ok(None);
         }
-        let fetched = self.keeping(lease, life, self.reader.fetch(feed, note.known.as_ref())).await;
+        let fetched =
+            crate::lease::kept(&*wiring.leases, lease, life, self.reader.fetch(feed, note.known.as_ref())).await;
         let outcome = outcome(&fetched);
         wiring.metrics.feeds.fetched(&feed.name, outcome, fetched.latency);
         let record = self.log.record(feed, task.job, task.attempt, &fetched, outcome);
@@ -236,28 +237,12 @@ impl Fetches {
     /// Whether the failed fetch is tried again before the next tick.
     fn after_failure(&self, task: &Task<'_>, failure: &FetchFailure, resting: bool) -> Ended {
         let wait = self.policy.wait(task.attempt, rand::random());
-        let due = self.wiring.clock.now().0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX));
-        let in_time = task.not_after.is_none_or(|end| due < end.0);
+        let due = self.wiring.clock.now().plus(wait);
+        let in_time = task.not_after.is_none_or(|end| due < end);
         if !resting && may_pass(failure.kind) && task.attempt < self.policy.max_attempts && in_time {
             Ended::Again(wait, failure.to_string().into())
         } else {
             Ended::Done
-        }
-    }
-
-    /// Does something that may take long, and keeps the lease meanwhile.
-    async fn keeping<T>(&self, lease: &str, life: Duration, work: impl Future<Output = T>) -> T {
-        let keep = async {
-            loop {
-                tokio::time::sleep(life / 3).await;
-                if let Err(error) = self.wiring.leases.hold(lease, life).await {
-                    tracing::debug!(%error, "the lease of a fetch could not be renewed");
-                }
-            }
-        };
-        tokio::select! {
-            done = work => done,
-            () = keep => unreachable!("a lease is kept until the work is done"),
         }
     }
 

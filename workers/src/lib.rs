@@ -14,6 +14,7 @@
 pub mod fetch;
 pub mod group_commit;
 pub mod health;
+mod lease;
 pub mod log;
 pub mod maintenance;
 pub mod reconcile;

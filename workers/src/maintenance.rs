@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use scorewire_core::domain::Micros;
 use scorewire_core::ports::PortError;
 use scorewire_core::settings::Settings;
 use scorewire_core::wiring::Wiring;
@@ -51,8 +50,7 @@ async fn keep_house(wiring: &Wiring, settings: &Settings) -> Result<(), PortErro
     if !wiring.leases.hold(LEASE, LEASE_TIME).await? {
         return Ok(());
     }
-    let before =
-        |age: Duration| Micros(wiring.clock.now().0.saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX)));
+    let before = |age: Duration| wiring.clock.now().minus(age);
     let retention = settings.retention.0;
     while wiring.queue.trim(before(retention + KEY_MARGIN), CHUNK).await? >= CHUNK as u64 {}
     while wiring.ledger.forget_updates(before(retention), CHUNK).await? >= CHUNK as u64 {}

@@ -11,6 +11,8 @@ use scorewire_core::wiring::Wiring;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::lease;
+
 /// Between two looks whether a board was lost.
 const BEAT: Duration = Duration::from_millis(250);
 /// Renewed three times within it while a rebuild or comparison runs.
@@ -125,19 +127,8 @@ async fn compare(wiring: &Wiring, board: &BoardId, every: Duration) -> Result<()
     Ok(())
 }
 
-/// Does something that may take long, and keeps the lease meanwhile.
-async fn leading<T>(wiring: &Wiring, work: impl Future<Output = Result<T, PortError>>) -> Result<T, PortError> {
-    let keep = async {
-        loop {
-            tokio::time::sleep(LEASE_TIME / 3).await;
-            // Losing it is no harm: overlapping attempts are told apart, and comparing twice changes nothing.
-            if let Err(error) = wiring.leases.hold(LEASE, LEASE_TIME).await {
-                tracing::debug!(%error, "the lease could not be renewed");
-            }
-        }
-    };
-    tokio::select! {
-        done = work => done,
-        () = keep => unreachable!("a lease is kept until the work is done"),
-    }
+/// Does something that may take long, and keeps the lease meanwhile. Losing it is no harm: overlapping attempts are told
+/// apart, and comparing twice changes nothing.
+async fn leading<T>(wiring: &Wiring, work: impl Future<Output = T>) -> T {
+    lease::kept(&*wiring.leases, LEASE, LEASE_TIME, work).await
 }

@@ -86,18 +86,15 @@ impl Schedule {
 
     fn next_tick(&self) -> Instant {
         let now = self.wiring.clock.now();
-        let left = |feed: &Feed| {
-            let next = tick(&feed.name, feed.fetch_every, now).0 + micros(feed.fetch_every);
-            Duration::from_micros((next - now.0).max(0).unsigned_abs())
-        };
+        let left = |feed: &Feed| tick(&feed.name, feed.fetch_every, now).plus(feed.fetch_every).since(now);
         Instant::now() + self.wiring.feeds.iter().map(left).min().unwrap_or(self.lease_time)
     }
 }
 
 async fn fire(wiring: &Wiring, feed: &Feed, tick: Micros) -> Result<(), PortError> {
-    let end = Micros(tick.0 + micros(feed.fetch_every));
+    let end = tick.plus(feed.fetch_every);
     // A little before the next tick, which would else find the claim of a dead process by a hair.
-    let claim_until = Micros(tick.0 + micros(feed.fetch_every.mul_f64(0.9)));
+    let claim_until = tick.plus(feed.fetch_every.mul_f64(0.9));
     let job = NewJob {
         kind: JobKind::Fetch,
         claim: feed.name.to_string(),
@@ -113,13 +110,9 @@ async fn fire(wiring: &Wiring, feed: &Feed, tick: Micros) -> Result<(), PortErro
     Ok(())
 }
 
-fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
 /// When the tick began that an instant falls into. Feeds of one beat are spread over it by their names.
 fn tick(feed: &FeedName, every: Duration, now: Micros) -> Micros {
-    let every = micros(every).max(1);
+    let every = i64::try_from(every.as_micros()).unwrap_or(i64::MAX).max(1);
     // FNV-1a: the same in all processes and releases.
     let hash = feed
         .as_str()

@@ -62,7 +62,7 @@ impl Breaker {
         if now < wait {
             return Err(wait);
         }
-        self.0 = State::HalfOpen { failures, lost: later(now, policy.probe) };
+        self.0 = State::HalfOpen { failures, lost: now.plus(policy.probe) };
         Ok(())
     }
 
@@ -76,7 +76,7 @@ impl Breaker {
     pub fn failed(&mut self, now: Micros, wish: Option<Duration>, jitter: f64, policy: &BreakerPolicy) {
         let failures = self.failures().saturating_add(1);
         let wish = wish.map(|wish| wish.min(policy.max_wish));
-        let until = |wait| later(now, wait);
+        let until = |wait| now.plus(wait);
         self.0 = if failures < policy.failures {
             State::Closed { failures, not_before: wish.map(until) }
         } else {
@@ -102,10 +102,6 @@ impl Breaker {
     pub const fn is_open(&self) -> bool {
         !matches!(self.0, State::Closed { .. })
     }
-}
-
-fn later(now: Micros, wait: Duration) -> Micros {
-    Micros(now.0.saturating_add(i64::try_from(wait.as_micros()).unwrap_or(i64::MAX)))
 }
 
 #[cfg(test)]
@@ -209,10 +205,10 @@ mod tests {
             let (mut breaker, mut now, mut in_row) = (Breaker::default(), at(0), 0_u32);
             for step in steps {
                 match step {
-                    Step::Wait(ms) => now = later(now, Duration::from_millis(ms.into())),
+                    Step::Wait(ms) => now = now.plus(Duration::from_millis(ms.into())),
                     Step::Ask => {
                         if let Err(wait) = breaker.ask(now, &POLICY) {
-                            prop_assert!(wait > now && wait <= later(now, POLICY.max_wish));
+                            prop_assert!(wait > now && wait <= now.plus(POLICY.max_wish));
                             prop_assert!(breaker.clone().ask(wait, &POLICY).is_ok());
                         }
                     }

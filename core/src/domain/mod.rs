@@ -1,5 +1,7 @@
 //! The nouns of a live scoreboard and the rules that hold without a computer: no IO, no clock.
 
+use std::time::Duration;
+
 mod breaker;
 mod feed;
 mod fetch_failure;
@@ -55,9 +57,27 @@ impl Micros {
         if us < 0 { 0.0 } else { us as f64 / 1e6 }
     }
 
+    /// The instant this long after.
+    #[must_use]
+    pub fn plus(self, time: Duration) -> Self {
+        Self(self.0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// The instant this long before.
+    #[must_use]
+    pub fn minus(self, time: Duration) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(time.as_micros()).unwrap_or(i64::MAX)))
+    }
+
+    /// Time from an earlier instant to this one; none from a later one.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0).max(0).unsigned_abs())
+    }
+
     /// The same instant for formatting; times before 1970 become 1970.
     #[must_use]
     pub fn system_time(self) -> std::time::SystemTime {
-        std::time::UNIX_EPOCH + std::time::Duration::from_micros(self.0.max(0).unsigned_abs())
+        std::time::UNIX_EPOCH + Duration::from_micros(self.0.max(0).unsigned_abs())
     }
 }

@@ -116,12 +116,6 @@ impl Ring {
         Position { epoch: self.epoch.clone(), offset: self.top }
     }
 
-    /// The place before the oldest message that is kept; after the newest if none is.
-    #[must_use]
-    pub fn oldest(&self) -> Position {
-        Position { epoch: self.epoch.clone(), offset: self.top - self.messages.len() as u64 }
-    }
-
     /// At most `limit` messages right after `position`, oldest first; empty when nothing is newer.
     ///
     /// # Errors

@@ -24,7 +24,7 @@ pub struct SourceRequestRecord {
     pub latency: Duration,
     /// Size of the body that was read.
     pub bytes: u64,
-    /// What came of it, as a slug: `value`, `unchanged`, `timeout`, …
+    /// What came of it, as a slug: `value`, `not-modified`, `same-version`, or a failure's like `timeout`
     pub outcome: String,
     /// More about that, for a person.
     pub detail: Option<String>,
